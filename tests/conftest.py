@@ -1,0 +1,55 @@
+"""What several test files need: the scripts run as a user runs them, and generated digits in place of MNIST."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT_DIR))
+
+from generated_digits import write_mnist  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def run_script():
+    """Return a function that runs a script as a process of its own and returns its exit status and output."""
+
+    def run(script: str, *arguments, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(PROJECT_DIR / script), *map(str, arguments)]
+        environment = {**os.environ, "MPLBACKEND": "Agg"}  # no windows on the screen of whoever runs the tests
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def generated_mnist(tmp_path_factory) -> Path:
+    """Return a data directory of 2,400 training and 600 test images."""
+    data_dir = tmp_path_factory.mktemp("data")
+    write_mnist(data_dir, num_train=2400, num_test=600)
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def training(run_script, generated_mnist, tmp_path_factory):
+    """Return what train_CNN.py printed on the generated digits, and the path of the weights that it saved."""
+    model_path = tmp_path_factory.mktemp("models") / "new" / "cnn_.pth"
+    arguments = ("--data-dir", generated_mnist, "--model-path", model_path, "--epochs", 4)
+    result = run_script("train_CNN.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout, model_path
+
+
+def assert_one_line_error(result: subprocess.CompletedProcess, script: str, *parts: str, status: int = 1) -> None:
+    """Check that a script ended with one line on stderr that has all of `parts`, and with the exit status."""
+    assert result.returncode == status, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith(f"{script}: error: ")
+    for part in parts:
+        assert part in lines[0]

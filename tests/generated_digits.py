@@ -1,0 +1,84 @@
+"""Draws digits with Pillow, in place of MNIST and of people's pictures."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+
+def arc(centre_x: float, centre_y: float, radius_x: float, radius_y: float, start: float, end: float) -> list:
+    """Return points on an ellipse, from one angle to another, in degrees, clockwise from the right."""
+    angles = [math.radians(start + (end - start) * step / 16) for step in range(17)]
+    return [(centre_x + radius_x * math.cos(angle), centre_y + radius_y * math.sin(angle)) for angle in angles]
+
+
+# The pen strokes of each digit, as points (x, y) in a square from 0 to 1, y downwards
+STROKES = {
+    0: [arc(0.5, 0.5, 0.3, 0.45, -90, 270)],
+    1: [[(0.35, 0.2), (0.55, 0.05), (0.55, 0.95)]],
+    2: [[*arc(0.5, 0.3, 0.28, 0.25, 180, 390), (0.2, 0.95), (0.82, 0.95)]],
+    3: [arc(0.45, 0.28, 0.28, 0.23, 200, 450) + arc(0.45, 0.73, 0.32, 0.23, -90, 160)],
+    4: [[(0.55, 0.05), (0.15, 0.62), (0.85, 0.62)], [(0.65, 0.35), (0.65, 0.95)]],
+    5: [[(0.78, 0.05), (0.28, 0.05), (0.25, 0.45), *arc(0.48, 0.67, 0.3, 0.27, 230, 520)]],
+    6: [[(0.65, 0.03), (0.4, 0.25), *arc(0.48, 0.68, 0.26, 0.27, 200, 560)]],
+    7: [[(0.18, 0.07), (0.82, 0.07), (0.42, 0.95)]],
+    8: [arc(0.5, 0.27, 0.24, 0.22, 90, 450), arc(0.5, 0.72, 0.29, 0.23, -90, 270)],
+    9: [[*arc(0.5, 0.3, 0.27, 0.26, 0, 360), (0.77, 0.3), (0.68, 0.95)]],
+}
+
+
+def draw_digit(
+    digit: int, size: tuple[int, int], box: tuple[float, float, float, float], pen: float, wobble: float = 0.0, seed=0
+) -> Image.Image:
+    """Return a picture (mode L) of `size` with a white digit on black in `box` (left, top, right, bottom; pixels).
+
+    `pen` is the width of the stroke in pixels; `wobble`, from 0 to 1, how far it strays from the ideal, by `seed`.
+    """
+    generator = random.Random(seed)
+    slant, turn = generator.uniform(-wobble, wobble), generator.uniform(-wobble, wobble)
+    picture = Image.new("L", (4 * size[0], 4 * size[1]))  # drawn four times as large, for smooth edges
+    pencil = ImageDraw.Draw(picture)
+    left, top, right, bottom = (4 * edge for edge in box)
+    for stroke in STROKES[digit]:
+        points = []
+        for x, y in stroke:
+            x, y = x - slant * (y - 0.5), y + turn * (x - 0.5)
+            x, y = (value + generator.gauss(0, wobble / 12) for value in (x, y))
+            points.append((left + x * (right - left), top + y * (bottom - top)))
+        pencil.line(points, fill=255, width=round(4 * pen), joint="curve")
+        for x, y in points:
+            pencil.ellipse([x - 2 * pen, y - 2 * pen, x + 2 * pen, y + 2 * pen], fill=255)
+    return picture.resize(size, Image.Resampling.BOX)
+
+
+def draw_images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images (N, 28, 28), uint8, of digits drawn in many ways, and their labels (N,), uint8."""
+    generator = random.Random(seed)
+    labels = np.array([generator.randrange(10) for _ in range(num_images)], dtype=np.uint8)
+    images = np.zeros((num_images, 28, 28), dtype=np.uint8)
+    for index, digit in enumerate(labels):
+        left, top = generator.uniform(4, 8), generator.uniform(3, 5)
+        box = (left, top, left + generator.uniform(12, 18), top + generator.uniform(17, 20))
+        pen = generator.uniform(1.5, 3.5)
+        images[index] = draw_digit(int(digit), (28, 28), box, pen, wobble=0.25, seed=generator.random())
+    return images, labels
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """Write an array of uint8 in the form of MNIST's files: http://yann.lecun.com/exdb/mnist (magic, sizes, bytes)."""
+    header = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+    path.write_bytes(header + values.tobytes())
+
+
+def write_mnist(data_dir: Path, num_train: int, num_test: int) -> None:
+    """Write generated digits where torchvision looks for MNIST's four unpacked files."""
+    raw_dir = data_dir / "MNIST" / "raw"
+    raw_dir.mkdir(parents=True)
+    for name, num_images, seed in (("train", num_train, 1), ("t10k", num_test, 2)):
+        images, labels = draw_images(num_images, seed)
+        write_idx(raw_dir / f"{name}-images-idx3-ubyte", images)
+        write_idx(raw_dir / f"{name}-labels-idx1-ubyte", labels)

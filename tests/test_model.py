@@ -1,0 +1,199 @@
+"""The network against arithmetic done by hand, and the file of its weights against everything that can befall it."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import PROJECT_DIR, assert_one_line_error
+
+import model as model_module
+from model import CNN, check_model_path, load_weights, predict_logits, save_weights
+
+
+def make_trained_like_model(num_classes: int = 10) -> CNN:
+    """Return a CNN whose batch norms have seen images, with negative factors among theirs."""
+    torch.manual_seed(0)
+    model = CNN(num_classes)
+    for layer in model.layers:
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.weight)
+            torch.nn.init.normal_(layer.bias)
+    model.train()
+    model(torch.rand(50, 1, 28, 28))
+    return model.eval()
+
+
+def test_parameter_count():
+    convolutions = (3 * 3 * 1 * 32 + 32) + (3 * 3 * 32 * 64 + 64)
+    batch_norms = 2 * 32 + 2 * 64
+    linear_layers = (7 * 7 * 64 * 128 + 128) + (128 * 10 + 10)
+    assert convolutions + batch_norms + linear_layers == 421_834
+    parameters = [parameter for parameter in CNN().parameters() if parameter.requires_grad]
+    assert sum(parameter.numel() for parameter in parameters) == 421_834
+    assert sum(parameter.numel() for parameter in CNN(num_classes=26).parameters()) == 421_834 + 16 * 129
+
+
+def test_same_bits_as_the_order_of_the_table():
+    """Convolution, batch norm, leaky ReLU, max-pool: the network pools before it rectifies."""
+    model = make_trained_like_model()
+    images = torch.rand(20, 1, 28, 28)
+    values = images
+    for conv, norm in ((0, 1), (4, 5)):
+        conv, norm = model.layers[conv], model.layers[norm]
+        values = F.conv2d(values, conv.weight, conv.bias, stride=1, padding=1)
+        values = F.batch_norm(values, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=1e-5)
+        values = F.max_pool2d(F.leaky_relu(values, 0.01), kernel_size=2, stride=2)
+    assert values.shape == (20, 64, 7, 7)
+    first, second = model.layers[9], model.layers[11]
+    values = F.leaky_relu(F.linear(values.reshape(20, 3136), first.weight, first.bias), 0.01)
+    logits = F.linear(values, second.weight, second.bias)
+    with torch.no_grad():
+        assert torch.equal(model(images), logits)
+
+
+def test_predict_logits():
+    model = make_trained_like_model().train()
+    images = torch.randint(0, 256, (7, 1, 28, 28), dtype=torch.uint8)
+    logits = predict_logits(model, images, batch_size=3)
+    assert logits.shape == (7, 10) and not logits.requires_grad
+    assert not model.training
+    for image, row in zip(images, logits):  # a digit's answer does not depend on the others in its batch
+        torch.testing.assert_close(model(image[None] / 255)[0], row, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_come_back(tmp_path):
+    model = make_trained_like_model(num_classes=7)
+    save_weights(model, tmp_path / "a.pth")
+    loaded = load_weights(tmp_path / "a.pth", num_classes=7)
+    assert not loaded.training
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+    save_weights(model, tmp_path / "another name.pth")
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "another name.pth").read_bytes()
+
+
+def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "cnn_.pth"
+    save_weights(CNN(), path)
+    old_bytes = path.read_bytes()
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(model_module.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(CNN(), path)
+    assert path.read_bytes() == old_bytes
+    assert os.listdir(tmp_path) == ["cnn_.pth"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_kill_leaves_a_complete_file(tmp_path):
+    path = tmp_path / "cnn_.pth"
+    save_weights(CNN(), path)
+    program = (
+        "import sys; from model import *; model = CNN(); print('ready', flush=True)\n"
+        "while True: save_weights(model, sys.argv[1])"
+    )
+    generator = random.Random(0)
+    for _ in range(5):
+        command = [sys.executable, "-c", program, str(path)]
+        process = subprocess.Popen(command, cwd=PROJECT_DIR, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(generator.uniform(0.02, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        load_weights(path)
+
+
+class RunsCode:
+    """Runs code when it is unpickled by a loader that trusts its file."""
+
+    def __reduce__(self):
+        """Tell the loader to make a file named `ran` in the current folder."""
+        return os.mkdir, ("ran",)
+
+
+def flip_bit(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 16]) + data[position + 1 :]
+
+
+def to_bytes(content, **options) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file, **options)
+    return file.getvalue()
+
+
+def bad_weights() -> dict[str, bytes]:
+    good = to_bytes(CNN().state_dict())
+    other_archive = io.BytesIO()
+    with zipfile.ZipFile(other_archive, "w") as archive:
+        archive.writestr("archive/data.pkl", b"nonsense")
+    return {
+        "empty": b"",
+        "text": b"these are no weights\n" * 50,
+        "cut in the middle": good[: len(good) // 2],
+        "cut at the end": good[:-1],
+        "bit flipped in a weight": flip_bit(good, len(good) // 2),
+        "bit flipped in the header": flip_bit(good, 100),
+        "another zip archive": other_archive.getvalue(),
+        "another network": to_bytes(torch.nn.Linear(784, 10).state_dict()),
+        "another number of classes": to_bytes(CNN(num_classes=26).state_dict()),
+        "a list": to_bytes([1, 2, 3]),
+        "code": to_bytes(RunsCode()),
+        "code in a plain pickle": pickle.dumps(RunsCode()),
+    }
+
+
+@pytest.mark.parametrize("case", bad_weights())
+def test_bad_weights_raise_one_clear_error(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "cnn_.pth"
+    path.write_bytes(bad_weights()[case])
+    with pytest.raises(ValueError, match=r"cnn_\.pth .*python train_CNN\.py"):
+        load_weights(path)
+    assert not Path("ran").exists()
+
+
+def test_weights_cut_anywhere_raise_one_clear_error(tmp_path):
+    good = to_bytes(CNN().state_dict())
+    path = tmp_path / "cnn_.pth"
+    for length in range(0, len(good), len(good) // 50):
+        path.write_bytes(good[:length])
+        with pytest.raises(ValueError, match=r"cnn_\.pth"):
+            load_weights(path)
+
+
+@pytest.mark.parametrize("script", ["test_CNN.py", "predict_CNN.py"])
+@pytest.mark.parametrize("case", ["missing", "cut in the middle", "another network", "another number of classes"])
+def test_scripts_say_bad_weights_in_one_line(script, case, run_script, tmp_path):
+    path = tmp_path / "cnn_.pth"
+    if case != "missing":
+        path.write_bytes(bad_weights()[case])
+    result = run_script(script, "--model-path", path)
+    assert_one_line_error(result, script, str(path), "python train_CNN.py")
+    assert result.stdout == ""
+
+
+def test_check_model_path(tmp_path):
+    check_model_path(tmp_path / "a" / "b" / "cnn_.pth")
+    assert os.listdir(tmp_path / "a" / "b") == []
+    with pytest.raises(OSError, match="is a folder"):
+        check_model_path(tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write"):
+        check_model_path(tmp_path / "file" / "cnn_.pth")
