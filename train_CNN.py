@@ -1,0 +1,186 @@
+"""Trains the CNN on MNIST and saves its weights to models/cnn_.pth.
+
+The settings below made the shipped weights; a flag overrides the setting of its name.
+Run it: python train_CNN.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mnist import DATA_DIR, load_mnist
+from model import CNN, MODEL_PATH, available_devices, check_model_path, predict_logits, save_weights
+
+EPOCHS = 12  # times that each training image is shown
+BATCH_SIZE = 64  # images a step
+LEARNING_RATE = 0.05  # at its highest, see the schedule in main()
+SEED = 0  # the same seed gives the same weights, another seed gives others
+
+MOMENTUM = 0.9
+WEIGHT_DECAY = 5e-4
+VALIDATION_FRACTION = 1 / 12  # of the training images, kept back to validate: 5,000 of 60,000
+
+# How far a training image is changed at most, each time that it is shown
+MAX_ROTATION = 12  # degrees
+MAX_SCALING = 0.12  # 0.12 is from 12 % narrower to 12 % wider, and the same for the height
+MAX_SHEAR = 0.15  # slant: shift of the upper edge against the middle, as a fraction of half the height
+MAX_SHIFT = 2  # pixels
+
+
+def augment(images: Tensor) -> Tensor:
+    """Return images (N, 1, 28, 28), floats, each rotated, scaled, slanted and shifted by a random draw of its own.
+
+    The digits stay what they are, yet the network never sees the same picture twice (Simard et al. 2003, "Best
+    practices for convolutional neural networks"). Black (0) comes in where an image is moved away from its edge.
+    """
+    num_images, _, height, width = images.shape
+
+    def draw(limit: float) -> Tensor:
+        return torch.empty(num_images, device=images.device).uniform_(-limit, limit)
+
+    angle, shear = draw(math.radians(MAX_ROTATION)), draw(MAX_SHEAR)
+    scale_x, scale_y = 1 + draw(MAX_SCALING), 1 + draw(MAX_SCALING)
+    shift_x, shift_y = draw(2 * MAX_SHIFT / width), draw(2 * MAX_SHIFT / height)  # in units of half the image
+    # For each pixel of the result these two rows give the place in the image that it is taken from.
+    row_x = torch.stack([scale_x * angle.cos(), shear - angle.sin(), shift_x], dim=1)
+    row_y = torch.stack([angle.sin(), scale_y * angle.cos(), shift_y], dim=1)
+    matrices = torch.stack([row_x, row_y], dim=1)  # (N, 2, 3)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def train_epoch(
+    model: CNN,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+) -> tuple[float, float]:
+    """Show the model each of images (N, 1, 28, 28), uint8, once, in a new order, with a step after each batch.
+
+    Returns the mean loss (cross entropy) and the accuracy (percent), both on the augmented images as they passed.
+    """
+    model.train()
+    loss_sum, num_correct = 0.0, 0
+    start = time.perf_counter()
+    batches = torch.randperm(len(images), device=images.device).split(batch_size)
+    for step, batch in enumerate(batches, start=1):
+        logits = model(augment(images[batch].float() / 255))
+        loss = F.cross_entropy(logits, labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+        # Added up on the device: asking for the numbers now would make a GPU wait for each step to end.
+        loss_sum += loss.detach() * len(batch)
+        num_correct += (logits.argmax(dim=1) == labels[batch]).sum()
+        if step % 20 == 0 and sys.stdout.isatty():
+            seconds_left = (time.perf_counter() - start) * (len(batches) - step) / step
+            print(f"\r  step {step}/{len(batches)}, {seconds_left:.0f} s left in this epoch ", end="", flush=True)
+    if sys.stdout.isatty():
+        print("\r" + " " * 60 + "\r", end="")
+    return float(loss_sum) / len(images), 100 * int(num_correct) / len(images)
+
+
+def compute_accuracy(model: CNN, images: Tensor, labels: Tensor) -> float:
+    """Return the percentage of images (N, 1, 28, 28), uint8, that the model reads as labels (N,) say."""
+    return 100 * (predict_logits(model, images).argmax(dim=1) == labels).float().mean().item()
+
+
+def positive_int(text: str) -> int:
+    """Return the number that a flag's text gives; raises ArgumentTypeError when that is no whole number above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
+
+
+def positive_float(text: str) -> float:
+    """Return the number that a flag's text gives; raises ArgumentTypeError when that is no number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the settings of this run: the constants above, unless flags override them."""
+    devices = available_devices()
+    parser = argparse.ArgumentParser(
+        description="Trains the CNN on MNIST and saves its weights.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--epochs", type=positive_int, default=EPOCHS, help="times that each image is shown")
+    parser.add_argument("--batch-size", type=positive_int, default=BATCH_SIZE, help="images a step")
+    parser.add_argument("--learning-rate", type=positive_float, default=LEARNING_RATE, help="the highest one")
+    parser.add_argument("--seed", type=int, default=SEED, help="the same seed gives the same weights")
+    parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is, or is downloaded to")
+    parser.add_argument("--model-path", type=Path, default=MODEL_PATH, help="where the weights go")
+    parser.add_argument("--device", choices=devices, default=devices[0], help="what to compute on")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    start = time.perf_counter()
+    torch.manual_seed(args.seed)
+    check_model_path(args.model_path)  # now rather than after minutes of training
+
+    # The whole data set lives on the device as two tensors; a batch is an index into them.
+    images, labels = load_mnist(args.data_dir, train=True, device=args.device)
+    num_validation = math.ceil(len(images) * VALIDATION_FRACTION)
+    train_images, validation_images = images[:-num_validation], images[-num_validation:]
+    train_labels, validation_labels = labels[:-num_validation], labels[-num_validation:]
+    print(f"Device: {args.device}, epochs: {args.epochs}")
+    print(f"Images: {len(train_images)} to train with, {num_validation} to validate with", flush=True)
+
+    # channels_last keeps the values of a pixel together in memory: the same network, a third faster.
+    model = CNN().to(args.device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=args.learning_rate, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
+    )
+    # One cycle: the rate climbs to its highest in the first third, then falls to almost 0 (Smith and Topin 2018).
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=args.learning_rate,
+        total_steps=args.epochs * math.ceil(len(train_images) / args.batch_size),
+        cycle_momentum=False,
+    )
+
+    for epoch in range(1, args.epochs + 1):
+        epoch_start = time.perf_counter()
+        loss, train_accuracy = train_epoch(model, optimizer, scheduler, train_images, train_labels, args.batch_size)
+        validation_accuracy = compute_accuracy(model, validation_images, validation_labels)
+        if not math.isfinite(loss):
+            raise ValueError("the loss is no longer a number, nothing is saved; try a smaller --learning-rate")
+        print(
+            f"Epoch {epoch}/{args.epochs}: loss {loss:.4f}, training accuracy {train_accuracy:.2f} %, "
+            f"validation accuracy {validation_accuracy:.2f} %, learning rate {scheduler.get_last_lr()[0]:.4f}, "
+            f"{time.perf_counter() - epoch_start:.1f} s",
+            flush=True,
+        )
+
+    save_weights(model, args.model_path)
+    print(f"Weights saved to {args.model_path}")
+    print(f"Validation accuracy {validation_accuracy:.2f} %, total time {time.perf_counter() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"train_CNN.py: error: {error}")
+    except KeyboardInterrupt:
+        print("\ntrain_CNN.py: interrupted; nothing was saved", file=sys.stderr)
+        sys.exit(130)
