@@ -1,0 +1,41 @@
+"""The promises that only real MNIST can show; skipped where it is not at hand, since tests download nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_trio import read_accuracy
+
+from mnist import DATA_DIR, load_mnist
+
+TRAINING_IMAGES = Path(DATA_DIR) / "MNIST" / "raw" / "train-images-idx3-ubyte"
+
+pytestmark = pytest.mark.skipif(
+    not (TRAINING_IMAGES.exists() or TRAINING_IMAGES.with_suffix(".gz").exists()),
+    reason=f"no MNIST in {DATA_DIR}; set MNIST_DIR, or run train_CNN.py once",
+)
+
+
+def test_all_of_mnist():
+    for train, num_images in ((True, 60_000), (False, 10_000)):
+        images, labels = load_mnist(DATA_DIR, train=train, device="cpu")
+        assert images.shape == (num_images, 1, 28, 28) and labels.shape == (num_images,)
+        assert images.min() == 0 and images.max() == 255
+        assert labels.unique().tolist() == list(range(10))
+
+
+def test_shipped_weights(run_script):
+    result = run_script("test_CNN.py", "--data-dir", DATA_DIR)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0].endswith("/10000)")
+    assert read_accuracy(result.stdout) >= 99.5
+
+
+def test_one_epoch_from_scratch(run_script, tmp_path):
+    model_path = tmp_path / "cnn_.pth"
+    result = run_script("train_CNN.py", "--epochs", 1, "--data-dir", DATA_DIR, "--model-path", model_path)
+    assert result.returncode == 0, result.stderr
+    assert "Images: 55000 to train with, 5000 to validate with" in result.stdout
+    result = run_script("test_CNN.py", "--data-dir", DATA_DIR, "--model-path", model_path)
+    assert read_accuracy(result.stdout) >= 98.5

@@ -1,0 +1,209 @@
+"""Training, testing and predicting on generated digits, as processes, the way a user runs them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import PROJECT_DIR, assert_one_line_error
+from generated_digits import draw_digit, draw_images
+
+import train_CNN
+from model import CNN, load_weights, predict_logits, save_weights
+from train_CNN import augment
+
+EPOCH_LINE = re.compile(
+    r"Epoch (\d)/4: loss (\d\.\d{4}), training accuracy (\d+\.\d\d) %, validation accuracy (\d+\.\d\d) %, "
+    r"learning rate (\d\.\d{4}), \d+\.\d s"
+)
+
+
+def read_accuracy(output: str) -> float:
+    """Return the percentage that test_CNN.py printed, after checking all that it printed."""
+    first, *others = output.splitlines()
+    percent, num_correct, num_images = re.fullmatch(r"Accuracy: (\d+\.\d\d) % \((\d+)/(\d+)\)", first).groups()
+    assert percent == f"{100 * int(num_correct) / int(num_images):.2f}"
+    digits = [re.fullmatch(r"Digit (\d): \d+\.\d\d % \((\d+)/(\d+)\)", line).groups() for line in others]
+    assert [digit for digit, _, _ in digits] == [str(digit) for digit in range(10)]
+    assert sum(int(correct) for _, correct, _ in digits) == int(num_correct)
+    assert sum(int(number) for _, _, number in digits) == int(num_images)
+    return float(percent)
+
+
+def test_training_says_what_it_does(training):
+    output, model_path = training
+    lines = output.splitlines()
+    assert lines[0].startswith("Device: ") and lines[0].endswith(", epochs: 4")
+    assert lines[1] == "Images: 2200 to train with, 200 to validate with"
+    epochs = [EPOCH_LINE.fullmatch(line).groups() for line in lines[2:6]]
+    assert [int(epoch[0]) for epoch in epochs] == [1, 2, 3, 4]
+    losses = [float(epoch[1]) for epoch in epochs]
+    assert losses[-1] < losses[0] / 2
+    assert float(epochs[-1][4]) < 0.01  # the learning rate at the end of its cycle
+    assert lines[6] == f"Weights saved to {model_path}"
+    assert lines[7].startswith(f"Validation accuracy {epochs[-1][3]} %, total time ")
+    assert len(lines) == 8 and "\r" not in output
+    assert os.listdir(model_path.parent) == ["cnn_.pth"]
+
+
+def test_trained_weights_read_unseen_digits(training, generated_mnist, run_script):
+    result = run_script("test_CNN.py", "--data-dir", generated_mnist, "--model-path", training[1])
+    assert result.returncode == 0, result.stderr
+    assert read_accuracy(result.stdout) >= 95
+
+
+def test_untrained_weights_do_not(generated_mnist, run_script, tmp_path):
+    torch.manual_seed(0)
+    save_weights(CNN(), tmp_path / "cnn_.pth")
+    result = run_script("test_CNN.py", "--data-dir", generated_mnist, "--model-path", tmp_path / "cnn_.pth")
+    assert read_accuracy(result.stdout) <= 40
+
+
+def test_trained_weights_predict_a_drawn_picture(training, run_script, tmp_path):
+    draw_digit(4, (200, 300), (30, 40, 150, 240), pen=20).save(tmp_path / "four.png")
+    result = run_script("predict_CNN.py", "four.png", "--no-plot", "--model-path", training[1], cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"four\.png: Digit 4 \(\d+\.\d\d %\)\n", result.stdout)
+
+
+def test_one_seed_makes_the_same_bytes(generated_mnist, run_script, tmp_path):
+    def train(name: str, seed: int) -> bytes:
+        arguments = ("--data-dir", generated_mnist, "--epochs", 1, "--device", "cpu")
+        result = run_script("train_CNN.py", *arguments, "--seed", seed, "--model-path", tmp_path / name)
+        assert result.returncode == 0, result.stderr
+        return (tmp_path / name).read_bytes()
+
+    first = train("first.pth", seed=5)
+    assert train("second.pth", seed=5) == first
+    assert train("third.pth", seed=6) != first
+
+
+def test_training_never_opens_the_test_images(generated_mnist, run_script, tmp_path):
+    shutil.copytree(generated_mnist, tmp_path / "data")
+    for path in (tmp_path / "data").rglob("t10k-*"):
+        path.write_bytes(b"")
+    arguments = ("--data-dir", tmp_path / "data", "--epochs", 1, "--model-path", tmp_path / "cnn_.pth")
+    assert run_script("train_CNN.py", *arguments).returncode == 0
+    result = run_script("test_CNN.py", "--data-dir", tmp_path / "data", "--model-path", tmp_path / "cnn_.pth")
+    assert_one_line_error(result, "test_CNN.py", "damaged")
+
+
+def test_images_and_labels_that_do_not_belong_together(generated_mnist, run_script, tmp_path):
+    shutil.copytree(generated_mnist, tmp_path / "data")
+    raw_dir = tmp_path / "data" / "MNIST" / "raw"
+    shutil.copy(raw_dir / "train-labels-idx1-ubyte", raw_dir / "t10k-labels-idx1-ubyte")
+    result = run_script("test_CNN.py", "--data-dir", tmp_path / "data")
+    assert_one_line_error(result, "test_CNN.py", "do not belong together")
+
+
+def test_hopeless_learning_rate_keeps_the_old_weights(generated_mnist, run_script, tmp_path):
+    path = tmp_path / "cnn_.pth"
+    path.write_bytes(b"precious")
+    arguments = ("--data-dir", generated_mnist, "--model-path", path, "--learning-rate", 1e6)
+    assert_one_line_error(run_script("train_CNN.py", *arguments), "train_CNN.py", "--learning-rate")
+    assert path.read_bytes() == b"precious"
+    assert os.listdir(tmp_path) == ["cnn_.pth"]
+
+
+def test_place_of_the_weights_is_checked_first(generated_mnist, run_script, tmp_path):
+    result = run_script("train_CNN.py", "--data-dir", generated_mnist, "--model-path", tmp_path)
+    assert_one_line_error(result, "train_CNN.py", str(tmp_path), "--model-path")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--epochs", "0"),
+        ("--epochs", "ten"),
+        ("--batch-size", "-1"),
+        ("--learning-rate", "0"),
+        ("--learning-rate", "nan"),
+        ("--device", "abacus"),
+        ("--unknown",),
+    ],
+)
+def test_wrong_flags(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        train_CNN.main()
+    assert exit_info.value.code == 2
+    error = capsys.readouterr().err
+    assert arguments[0] in error
+    if arguments[0] == "--device":
+        assert "cpu" in error
+
+
+def test_help_states_the_defaults(run_script):
+    output = " ".join(run_script("train_CNN.py", "--help").stdout.split())
+    for default in (train_CNN.EPOCHS, train_CNN.BATCH_SIZE, train_CNN.LEARNING_RATE, train_CNN.SEED):
+        assert f"(default: {default})" in output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_progress_on_a_terminal(generated_mnist, tmp_path):
+    ours, theirs = os.openpty()
+    arguments = ["--data-dir", str(generated_mnist), "--epochs", "1", "--model-path", str(tmp_path / "cnn_.pth")]
+    command = [sys.executable, str(PROJECT_DIR / "train_CNN.py"), *arguments]
+    assert subprocess.run(command, stdout=theirs, timeout=300).returncode == 0
+    output = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert re.search(r"\r  step 20/35, \d+ s left in this epoch", output)
+
+
+def test_pytest_does_not_collect_the_script():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--rootdir", str(PROJECT_DIR)]
+    result = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=300)
+    files = {line.split("::")[0] for line in result.stdout.splitlines() if "::" in line}
+    assert "tests/test_trio.py" in files and "test_CNN.py" not in files
+
+
+def test_augment_draws_for_each_image():
+    torch.manual_seed(0)
+    image = torch.from_numpy(draw_images(1, seed=0)[0][:, None]).float() / 255
+    images = augment(image.expand(50, 1, 28, 28))
+    assert images.shape == (50, 1, 28, 28) and images.dtype == torch.float32
+    assert images.min() >= 0 and images.max() <= 1
+    assert len({image.numpy().tobytes() for image in images}) == 50
+    assert augment(torch.ones(50, 1, 28, 28))[:, :, 0, 0].min() == 0  # black comes in from outside
+    # 12 % in width and height change the amount of ink by a quarter at most, but for the blur of small strokes.
+    ink = images.sum(dim=(1, 2, 3)) / image.sum()
+    assert ink.min() > 0.65 and ink.max() < 1.35
+
+
+def test_augment_without_limits_changes_nothing(monkeypatch):
+    for name in ("MAX_ROTATION", "MAX_SCALING", "MAX_SHEAR", "MAX_SHIFT"):
+        monkeypatch.setattr(train_CNN, name, 0)
+    images = torch.rand(5, 1, 28, 28)
+    torch.testing.assert_close(augment(images), images, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, limit, farthest", [("MAX_SHIFT", 3, 3.0), ("MAX_ROTATION", 30, 5.0)])
+def test_augment_keeps_its_limits(name, limit, farthest, monkeypatch):
+    """A dot 10 pixels above the middle moves by at most 3 pixels, or to the side by 10 sin(30 degrees)."""
+    for other in ("MAX_ROTATION", "MAX_SCALING", "MAX_SHEAR", "MAX_SHIFT"):
+        monkeypatch.setattr(train_CNN, other, limit if other == name else 0)
+    torch.manual_seed(0)
+    images = torch.zeros(500, 1, 28, 28)
+    images[:, :, 3:5, 13:15] = 1
+    columns = torch.arange(28) - 13.5
+    moved = augment(images).sum(dim=(1, 2))
+    distances = (moved * columns).sum(dim=1) / moved.sum(dim=1)
+    assert 0.8 * farthest < distances.abs().max() < farthest + 0.3
+
+
+def test_validation_accuracy_counts_right_answers(training):
+    model = load_weights(training[1])
+    images = torch.from_numpy(draw_images(50, seed=9)[0])[:, None]
+    answers = predict_logits(model, images).argmax(dim=1)
+    wrong_labels = (answers + 1) % 10
+    assert train_CNN.compute_accuracy(model, images, answers) == 100
+    assert train_CNN.compute_accuracy(model, images, wrong_labels) == 0
+    half = torch.cat([answers[:25], wrong_labels[25:]])
+    assert train_CNN.compute_accuracy(model, images, half) == 50
