@@ -101,12 +101,15 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     The weights go to a temporary file beside `path`, which then takes its place in one step, so that whatever
     interrupts the program leaves the complete old file or the complete new one.
     """
+    # Gathered from the CPU and in memory, the bytes depend neither on the device nor on the name of the file.
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, buffer)
+
     path = Path(path).resolve()
     temporary_path = _temporary_path(path)
     try:
-        # Saved from the CPU and through an open file, the bytes depend neither on the device nor on the file's name.
         with open(temporary_path, "wb") as file:
-            torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, file)
+            file.write(buffer.getvalue())
             file.flush()
             os.fsync(file.fileno())  # on the disk before the old file goes
         os.replace(temporary_path, path)

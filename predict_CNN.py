@@ -96,7 +96,12 @@ def draw_predictions(
         middle.imshow(image, cmap="gray", vmin=0, vmax=255)
         middle.set_title("what the network sees")
         right.bar(range(10), 100 * row)
-        right.set(title=f"Digit {row.argmax()}", xticks=range(10), ylim=(0, 100), ylabel="probability in %")
+        right.set(
+            title=f"Digit {row.argmax()} ({100 * row.max():.2f} %)",
+            xticks=range(10),
+            ylim=(0, 100),
+            ylabel="probability in %",
+        )
         left.axis("off")
         middle.axis("off")
 
@@ -109,6 +114,7 @@ def draw_predictions(
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Return the settings of this run."""
     parser = argparse.ArgumentParser(description="Reads the handwritten digit in a picture.")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"pictures to read (default: {image_path})")
     parser.add_argument("--model-path", type=Path, default=MODEL_PATH, help="the weights (default: %(default)s)")

@@ -22,6 +22,7 @@ def format_accuracy(is_correct: Tensor) -> str:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Return the settings of this run."""
     devices = available_devices()
     parser = argparse.ArgumentParser(
         description="Evaluates the saved weights on MNIST's test images.",
@@ -34,6 +35,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Print the accuracy on all test images, then on those of each digit."""
     args = parse_arguments()
     model = load_weights(args.model_path, args.device)
     images, labels = load_mnist(args.data_dir, train=False, device=args.device)
