@@ -23,65 +23,44 @@ def draw_three() -> Image.Image:
     return draw_digit(3, (240, 180), (130, 30, 200, 140), pen=9)
 
 
-def save_as(way: str, path) -> None:
-    """Save the 3 of draw_three() in another size, colour mode, polarity or file type."""
+def make_pictures() -> dict[str, tuple[str, Image.Image]]:
+    """Return the 3 in many sizes, colour modes and polarities, each with the file type to save it as."""
     light, dark = draw_three(), ImageOps.invert(draw_three())
-    red_on_blue = ImageOps.colorize(light, black="darkblue", white="orange")
+    orange_on_blue = ImageOps.colorize(light, black="darkblue", white="orange")
     transparent = Image.new("LA", dark.size, 0)  # black everywhere, and only the digit is there to see
     transparent.putalpha(light)
-    pictures = {
-        "light on dark": light,
-        "dark on light": dark,
-        "gray on gray": dark.point(lambda value: 90 + value // 4),
-        "colours": red_on_blue,
-        "CMYK": dark.convert("RGB").convert("CMYK"),
-        "palette": red_on_blue.quantize(16),
-        "1 bit": dark.convert("1", dither=Image.Dither.NONE),
-        "16 bits": Image.fromarray(np.asarray(dark).astype(np.uint16) * 200),
-        "32 bits": Image.fromarray(np.asarray(dark).astype(np.int32) * 70000),
-        "floats": Image.fromarray(np.asarray(light).astype(np.float32) / 255),
-        "transparent gray": transparent,
-        "transparent": transparent.convert("RGBA"),
-        "large": dark.resize((2400, 1800)),
-        "small": dark.resize((60, 45), Image.Resampling.BOX),
-        "elsewhere": ImageOps.expand(ImageChops.offset(dark, -100, 20), (10, 90, 200, 0), 255),
-        "turned by the phone": dark.transpose(Image.Transpose.ROTATE_90),
+    return {
+        "light on dark": (".png", light),
+        "dark on light": (".jpg", dark),
+        "gray on gray": (".png", dark.point(lambda value: 90 + value // 4)),
+        "colours": (".png", orange_on_blue),
+        "CMYK": (".jpg", dark.convert("RGB").convert("CMYK")),
+        "palette": (".gif", orange_on_blue.quantize(16)),
+        "1 bit": (".bmp", dark.convert("1", dither=Image.Dither.NONE)),
+        "16 bits": (".png", Image.fromarray(np.asarray(dark).astype(np.uint16) * 200)),
+        "32 bits": (".tif", Image.fromarray(np.asarray(dark).astype(np.int32) * 70000)),
+        "floats": (".tif", Image.fromarray(np.asarray(light).astype(np.float32) / 255)),
+        "transparent gray": (".png", transparent),
+        "transparent": (".png", transparent.convert("RGBA")),
+        "large": (".jpg", dark.resize((2400, 1800))),
+        "small": (".png", dark.resize((60, 45), Image.Resampling.BOX)),
+        "elsewhere": (".webp", ImageOps.expand(ImageChops.offset(dark, -100, 20), (10, 90, 200, 0), 255)),
+        "turned by the phone": (".jpg", dark.transpose(Image.Transpose.ROTATE_90)),
     }
+
+
+@pytest.mark.parametrize("way", make_pictures())
+def test_any_kind_of_picture_gives_the_same_image(way, tmp_path, model):
+    file_type, picture = make_pictures()[way]
     exif = Image.Exif()
     if way == "turned by the phone":
         exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise to see it upright
-    pictures[way].save(path, exif=exif)
+    picture.save(tmp_path / f"three{file_type}", exif=exif)
 
-
-WAYS = {
-    "light on dark": ".png",
-    "dark on light": ".jpg",
-    "gray on gray": ".png",
-    "colours": ".png",
-    "CMYK": ".jpg",
-    "palette": ".gif",
-    "1 bit": ".bmp",
-    "16 bits": ".png",
-    "32 bits": ".tif",
-    "floats": ".tif",
-    "transparent gray": ".png",
-    "transparent": ".png",
-    "large": ".jpg",
-    "small": ".png",
-    "elsewhere": ".webp",
-    "turned by the phone": ".jpg",
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_any_kind_of_picture_gives_the_same_image(way, tmp_path, model):
-    path = tmp_path / f"three{WAYS[way]}"
-    save_as(way, path)
-    image = prepare(read_picture(path))
+    image = prepare(read_picture(tmp_path / f"three{file_type}"))
     expected = prepare(draw_three())
     assert image.shape == (28, 28) and image.dtype == np.uint8
-    difference = np.abs(image.astype(float) - expected).sum() / expected.sum()
-    assert difference < 0.25
+    assert np.abs(image.astype(float) - expected).sum() / expected.sum() < 0.25
     assert predict_logits(model, torch.from_numpy(image)[None, None]).argmax() == 3
 
 
