@@ -178,8 +178,17 @@ def test_weights_cut_anywhere_raise_one_clear_error(tmp_path):
             load_weights(path)
 
 
-@pytest.mark.parametrize("script", ["test_CNN.py", "predict_CNN.py"])
-@pytest.mark.parametrize("case", ["missing", "cut in the middle", "another network", "another number of classes"])
+@pytest.mark.parametrize(
+    "script, case",
+    [
+        ("predict_CNN.py", "missing"),
+        ("predict_CNN.py", "cut in the middle"),
+        ("predict_CNN.py", "another network"),
+        ("predict_CNN.py", "another number of classes"),
+        ("test_CNN.py", "missing"),
+        ("test_CNN.py", "another number of classes"),
+    ],
+)
 def test_scripts_say_bad_weights_in_one_line(script, case, run_script, tmp_path):
     path = tmp_path / "cnn_.pth"
     if case != "missing":

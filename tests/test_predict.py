@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT_DIR, assert_one_line_error
+from conftest import PROJECT_DIR
 from generated_digits import STROKES, draw_digit
 from PIL import Image, ImageChops, ImageOps
 
@@ -128,8 +128,3 @@ def test_a_bad_picture_does_not_stop_the_others(run_script, tmp_path):
     assert missing.startswith("predict_CNN.py: error: missing.png: no such file")
     assert blank == "predict_CNN.py: error: blank.png: no digit found"
     assert text.startswith("predict_CNN.py: error: text.png: not a picture")
-
-
-def test_missing_picture(run_script, tmp_path):
-    result = run_script("predict_CNN.py", "me.png", cwd=tmp_path)
-    assert_one_line_error(result, "predict_CNN.py", "me.png", "no such file")

@@ -13,8 +13,10 @@ import torch
 from conftest import PROJECT_DIR, assert_one_line_error
 from generated_digits import draw_digit, draw_images
 
+import test_CNN
 import train_CNN
-from model import CNN, load_weights, predict_logits, save_weights
+from mnist import load_mnist
+from model import CNN, load_weights, predict_logits
 from train_CNN import augment
 
 EPOCH_LINE = re.compile(
@@ -57,11 +59,9 @@ def test_trained_weights_read_unseen_digits(training, generated_mnist, run_scrip
     assert read_accuracy(result.stdout) >= 95
 
 
-def test_untrained_weights_do_not(generated_mnist, run_script, tmp_path):
+def test_untrained_weights_do_not(generated_mnist):
     torch.manual_seed(0)
-    save_weights(CNN(), tmp_path / "cnn_.pth")
-    result = run_script("test_CNN.py", "--data-dir", generated_mnist, "--model-path", tmp_path / "cnn_.pth")
-    assert read_accuracy(result.stdout) <= 40
+    assert train_CNN.compute_accuracy(CNN(), *load_mnist(generated_mnist, train=False, device="cpu")) <= 40
 
 
 def test_trained_weights_predict_a_drawn_picture(training, run_script, tmp_path):
@@ -93,12 +93,13 @@ def test_training_never_opens_the_test_images(generated_mnist, run_script, tmp_p
     assert_one_line_error(result, "test_CNN.py", "damaged")
 
 
-def test_images_and_labels_that_do_not_belong_together(generated_mnist, run_script, tmp_path):
+def test_images_and_labels_that_do_not_belong_together(generated_mnist, tmp_path):
     shutil.copytree(generated_mnist, tmp_path / "data")
     raw_dir = tmp_path / "data" / "MNIST" / "raw"
     shutil.copy(raw_dir / "train-labels-idx1-ubyte", raw_dir / "t10k-labels-idx1-ubyte")
-    result = run_script("test_CNN.py", "--data-dir", tmp_path / "data")
-    assert_one_line_error(result, "test_CNN.py", "do not belong together")
+    load_mnist(tmp_path / "data", train=True, device="cpu")
+    with pytest.raises(ValueError, match="do not belong together; delete them"):
+        load_mnist(tmp_path / "data", train=False, device="cpu")
 
 
 def test_hopeless_learning_rate_keeps_the_old_weights(generated_mnist, run_script, tmp_path):
@@ -139,8 +140,11 @@ def test_wrong_flags(arguments, monkeypatch, capsys):
         assert "cpu" in error
 
 
-def test_help_states_the_defaults(run_script):
-    output = " ".join(run_script("train_CNN.py", "--help").stdout.split())
+def test_help_states_the_defaults(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", "--help"])
+    with pytest.raises(SystemExit):
+        train_CNN.main()
+    output = " ".join(capsys.readouterr().out.split())
     for default in (train_CNN.EPOCHS, train_CNN.BATCH_SIZE, train_CNN.LEARNING_RATE, train_CNN.SEED):
         assert f"(default: {default})" in output
 
@@ -157,11 +161,9 @@ def test_progress_on_a_terminal(generated_mnist, tmp_path):
     assert re.search(r"\r  step 20/35, \d+ s left in this epoch", output)
 
 
-def test_pytest_does_not_collect_the_script():
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--rootdir", str(PROJECT_DIR)]
-    result = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=300)
-    files = {line.split("::")[0] for line in result.stdout.splitlines() if "::" in line}
-    assert "tests/test_trio.py" in files and "test_CNN.py" not in files
+def test_pytest_does_not_collect_the_script(request):
+    assert "test_CNN.py" not in {item.path.name for item in request.session.items}
+    assert not [name for name in vars(test_CNN) if name.startswith("test")]
 
 
 def test_augment_draws_for_each_image():
