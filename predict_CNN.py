@@ -80,6 +80,11 @@ def prepare(picture: Image.Image) -> np.ndarray:
     return image
 
 
+def format_answer(row: np.ndarray) -> str:
+    """Return the answer that ten probabilities (10,) in 0..1 give, as in `Digit 8 (99.98 %)`."""
+    return f"Digit {row.argmax()} ({100 * row.max():.2f} %)"
+
+
 def draw_predictions(
     names: list[str], pictures: list[Image.Image], images: list[np.ndarray], probabilities: np.ndarray, file_name: str
 ) -> None:
@@ -96,12 +101,7 @@ def draw_predictions(
         middle.imshow(image, cmap="gray", vmin=0, vmax=255)
         middle.set_title("what the network sees")
         right.bar(range(10), 100 * row)
-        right.set(
-            title=f"Digit {row.argmax()} ({100 * row.max():.2f} %)",
-            xticks=range(10),
-            ylim=(0, 100),
-            ylabel="probability in %",
-        )
+        right.set(title=format_answer(row), xticks=range(10), ylim=(0, 100), ylabel="probability in %")
         left.axis("off")
         middle.axis("off")
 
@@ -127,10 +127,11 @@ def main() -> int:
     args = parse_arguments()
     model = load_weights(args.model_path)
 
+    paths = args.images or [Path(__file__).resolve().parent / image_path]
     names, pictures, images = [], [], []
-    for name in args.images or [image_path]:
+    for name, path in zip(args.images or [image_path], paths):
         try:
-            picture = read_picture(name if args.images else Path(__file__).resolve().parent / name)
+            picture = read_picture(path)
             images.append(prepare(picture))
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             print(f"predict_CNN.py: error: {name}: {error}", file=sys.stderr)
@@ -142,13 +143,13 @@ def main() -> int:
         logits = predict_logits(model, torch.from_numpy(np.stack(images)[:, np.newaxis]))
         probabilities = logits.softmax(dim=1).numpy()
         for name, row in zip(names, probabilities):
-            print(f"{name}: Digit {row.argmax()} ({100 * row.max():.2f} %)")
+            print(f"{name}: {format_answer(row)}")
         if not args.no_plot:
             for first in range(0, len(names), PICTURES_PER_FIGURE):
                 page = slice(first, first + PICTURES_PER_FIGURE)
                 file_name = f"prediction_{first // PICTURES_PER_FIGURE + 1}.png"
                 draw_predictions(names[page], pictures[page], images[page], probabilities[page], file_name)
-    return 0 if len(names) == len(args.images or [image_path]) else 1
+    return 0 if len(names) == len(paths) else 1
 
 
 if __name__ == "__main__":

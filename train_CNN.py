@@ -163,9 +163,9 @@ def main() -> None:
     for epoch in range(1, args.epochs + 1):
         epoch_start = time.perf_counter()
         loss, train_accuracy = train_epoch(model, optimizer, scheduler, train_images, train_labels, args.batch_size)
-        validation_accuracy = compute_accuracy(model, validation_images, validation_labels)
         if not math.isfinite(loss):
             raise ValueError("the loss is no longer a number, nothing is saved; try a smaller --learning-rate")
+        validation_accuracy = compute_accuracy(model, validation_images, validation_labels)
         print(
             f"Epoch {epoch}/{args.epochs}: loss {loss:.4f}, training accuracy {train_accuracy:.2f} %, "
             f"validation accuracy {validation_accuracy:.2f} %, learning rate {scheduler.get_last_lr()[0]:.4f}, "

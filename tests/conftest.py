@@ -45,9 +45,9 @@ def training(run_script, generated_mnist, tmp_path_factory):
     return result.stdout, model_path
 
 
-def assert_one_line_error(result: subprocess.CompletedProcess, script: str, *parts: str, status: int = 1) -> None:
-    """Check that a script ended with one line on stderr that has all of `parts`, and with the exit status."""
-    assert result.returncode == status, result.stderr
+def assert_one_line_error(result: subprocess.CompletedProcess, script: str, *parts: str) -> None:
+    """Check that a script ended with one line on stderr that has all of `parts`, and with exit status 1."""
+    assert result.returncode == 1, result.stderr
     lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith(f"{script}: error: ")
