@@ -17,7 +17,7 @@ import test_CNN
 import train_CNN
 from mnist import load_mnist
 from model import CNN, load_weights, predict_logits
-from train_CNN import augment
+from train_CNN import Muon, augment, orthogonalize
 
 EPOCH_LINE = re.compile(
     r"Epoch (\d)/4: loss (\d\.\d{4}), training accuracy (\d+\.\d\d) %, validation accuracy (\d+\.\d\d) %, "
@@ -41,7 +41,7 @@ def test_training_says_what_it_does(training):
     output, model_path = training
     lines = output.splitlines()
     assert lines[0].startswith("Device: ") and lines[0].endswith(", epochs: 4")
-    assert lines[1] == "Images: 2200 to train with, 200 to validate with"
+    assert lines[1] == "Images: 2320 to train with, 80 to validate with"
     epochs = [EPOCH_LINE.fullmatch(line).groups() for line in lines[2:6]]
     assert [int(epoch[0]) for epoch in epochs] == [1, 2, 3, 4]
     losses = [float(epoch[1]) for epoch in epochs]
@@ -158,12 +158,15 @@ def test_progress_on_a_terminal(generated_mnist, tmp_path):
     output = os.read(ours, 10_000).decode()
     os.close(ours)
     os.close(theirs)
-    assert re.search(r"\r  step 20/35, \d+ s left in this epoch", output)
+    assert re.search(r"\r  step 10/19, \d+ s left in this epoch", output)
 
 
 def test_pytest_does_not_collect_the_script(request):
     assert "test_CNN.py" not in {item.path.name for item in request.session.items}
     assert not [name for name in vars(test_CNN) if name.startswith("test")]
+
+
+LIMITS = ("MAX_ROTATION", "MAX_SCALING", "MAX_SHEAR", "MAX_SHIFT", "ELASTICITY")  # train_CNN.py's, of augment()
 
 
 def test_augment_draws_for_each_image():
@@ -180,7 +183,7 @@ def test_augment_draws_for_each_image():
 
 
 def test_augment_without_limits_changes_nothing(monkeypatch):
-    for name in ("MAX_ROTATION", "MAX_SCALING", "MAX_SHEAR", "MAX_SHIFT"):
+    for name in LIMITS:
         monkeypatch.setattr(train_CNN, name, 0)
     images = torch.rand(5, 1, 28, 28)
     torch.testing.assert_close(augment(images), images, rtol=0, atol=1e-5)
@@ -189,7 +192,7 @@ def test_augment_without_limits_changes_nothing(monkeypatch):
 @pytest.mark.parametrize("name, limit, farthest", [("MAX_SHIFT", 3, 3.0), ("MAX_ROTATION", 30, 5.0)])
 def test_augment_keeps_its_limits(name, limit, farthest, monkeypatch):
     """A dot 10 pixels above the middle moves by at most 3 pixels, or to the side by 10 sin(30 degrees)."""
-    for other in ("MAX_ROTATION", "MAX_SCALING", "MAX_SHEAR", "MAX_SHIFT"):
+    for other in LIMITS:
         monkeypatch.setattr(train_CNN, other, limit if other == name else 0)
     torch.manual_seed(0)
     images = torch.zeros(500, 1, 28, 28)
@@ -198,6 +201,58 @@ def test_augment_keeps_its_limits(name, limit, farthest, monkeypatch):
     moved = augment(images).sum(dim=(1, 2))
     distances = (moved * columns).sum(dim=1) / moved.sum(dim=1)
     assert 0.8 * farthest < distances.abs().max() < farthest + 0.3
+
+
+def test_elasticity_bends_a_line(monkeypatch):
+    """A vertical line stays in its place on the whole, yet its rows move apart: by about the elasticity."""
+    for name in LIMITS:
+        monkeypatch.setattr(train_CNN, name, 0)
+    monkeypatch.setattr(train_CNN, "ELASTICITY", 0.8)
+    torch.manual_seed(0)
+    images = torch.zeros(500, 1, 28, 28)
+    images[:, :, :, 13:15] = 1
+    bent = augment(images)[:, 0, 4:24]  # black may come in from above and below
+    columns = (bent * (torch.arange(28) - 13.5)).sum(dim=2) / bent.sum(dim=2)  # (N, 20): where the line is in each row
+    assert columns.mean().abs() < 0.1
+    assert columns[:, 3].std() == pytest.approx(0.8, rel=0.15)  # row 7 is at one of the 5x5 points
+    assert columns.std(dim=1).mean() > 0.3
+    assert (columns[:, 1:] - columns[:, :-1]).abs().max() < 1  # smooth: no row jumps
+
+
+@pytest.mark.parametrize("shape", [(32, 9), (64, 288), (128, 3136), (10, 128)])
+def test_orthogonalize_keeps_directions_and_evens_out_their_strength(shape):
+    torch.manual_seed(0)
+    strengths = torch.linspace(1, 0.05, min(shape))
+    left = torch.linalg.qr(torch.randn(shape[0], len(strengths)))[0]
+    right = torch.linalg.qr(torch.randn(shape[1], len(strengths)))[0]
+    result = orthogonalize(left * strengths @ right.T)
+    assert result.shape == shape
+    along = left.T @ result @ right  # diagonal: how strong each direction is afterwards
+    assert along.diagonal().min() > 0.5 and along.diagonal().max() < 1.3
+    assert (along - along.diagonal().diag()).abs().max() < 1e-3
+    torch.testing.assert_close(result, left @ along @ right.T, rtol=0, atol=1e-3)
+
+
+def test_muon_steps():
+    """With momentum 0 a vector takes the plain step; a matrix that is orthogonal already one of about its size."""
+    vector, matrix = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.zeros(2, 2))
+    optimizer = Muon([vector, matrix], lr=0.1, momentum=0, weight_decay=0)
+    vector.grad, matrix.grad = torch.tensor([1.0, -2.0]), 1000 * torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
+    optimizer.step()
+    torch.testing.assert_close(vector.detach(), torch.tensor([0.9, 1.2]))
+    size = matrix.detach().norm() / 2**0.5
+    assert 0.05 < size < 0.13
+    torch.testing.assert_close(matrix.detach() / size, -matrix.grad / 1000, rtol=0, atol=1e-3)
+
+
+def test_muon_remembers_its_steps_and_decays_matrices_alone():
+    vector, matrix = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.ones(1, 1))
+    optimizer = Muon([vector, matrix], lr=0.1, momentum=0.5, weight_decay=1)
+    for expected in (-0.15, -0.325):  # 1 + 0.5 * 1, then 1 + 0.5 * 1.5, times 0.1
+        vector.grad, matrix.grad = torch.ones(1), torch.zeros(1, 1)
+        optimizer.step()
+        torch.testing.assert_close(vector.detach(), torch.tensor([expected]))
+    torch.testing.assert_close(matrix.detach(), torch.tensor([[0.81]]))
 
 
 def test_validation_accuracy_counts_right_answers(training):

@@ -1,0 +1,210 @@
+"""Trains three recipes in turn on one machine; prints and draws how soon each reads MNIST's test images.
+
+1. ours: train_CNN.py as it stands, for its default number of epochs, for 4 and for 1;
+2. the classic one for this network: Adam, images in the order of the file, no augmentation;
+3. that of PyTorch's own MNIST example, with its network: Adadelta, each image made a tensor when its turn comes.
+
+The seconds are those of training alone: loading the images, and counting the right answers after each epoch, which is
+for the figure only and steers nothing, stand beside the clock.
+Run it: python benchmarks/time_to_accuracy.py
+or, to see within a minute that it works: python benchmarks/time_to_accuracy.py --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+import torch.nn.functional as F
+from matplotlib import pyplot as plt
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from torchvision import transforms
+from torchvision.datasets import MNIST
+
+import train_CNN
+from mnist import DATA_DIR, load_mnist
+from model import CNN, available_devices
+from train_CNN import compute_accuracy
+
+TARGETS = (99.0, 99.2)  # percent of the test images
+MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the training images' pixels in 0..1, as PyTorch's example states them
+FIGURE_PATH = Path("time_to_accuracy.png")
+
+Recipe = Callable[[Tensor, Tensor], Iterator[nn.Module]]  # trains on images and labels, yields the model every epoch
+
+
+def ours(epochs: int) -> Recipe:
+    """Return the recipe of train_CNN.py, with its schedule over `epochs`."""
+
+    def train(images: Tensor, labels: Tensor) -> Iterator[nn.Module]:
+        model, optimizer, scheduler = train_CNN.prepare_training(len(images), epochs, device=images.device)
+        for _ in range(epochs):
+            train_CNN.train_epoch(model, optimizer, scheduler, images, labels)
+            yield model
+
+    return train
+
+
+def classic(epochs: int) -> Recipe:
+    """Return the recipe that this network is mostly seen with: Adam, batches of 32 in the order of the file."""
+
+    def train(images: Tensor, labels: Tensor) -> Iterator[nn.Module]:
+        model = CNN().to(images.device)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for _ in range(epochs):
+            model.train()
+            for batch, batch_labels in zip(images.split(32), labels.split(32)):
+                loss = F.cross_entropy(model(batch.float() / 255), batch_labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            yield model
+
+    return train
+
+
+def pytorch_example(epochs: int, data_dir: str | Path) -> Recipe:
+    """Return the recipe of PyTorch's MNIST example: its network, Adadelta with a step decay, a DataLoader."""
+
+    def train(images: Tensor, labels: Tensor) -> Iterator[nn.Module]:
+        network = nn.Sequential(
+            nn.Conv2d(1, 32, kernel_size=3),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, kernel_size=3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Dropout(0.25),
+            nn.Flatten(),
+            nn.Linear(64 * 12 * 12, 128),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(128, 10),
+        ).to(images.device)
+        normalize = transforms.Normalize((MNIST_MEAN,), (MNIST_STD,))
+        dataset = MNIST(data_dir, train=True, transform=transforms.Compose([transforms.ToTensor(), normalize]))
+        loader = DataLoader(Subset(dataset, range(len(images))), batch_size=64, shuffle=True)
+        optimizer = torch.optim.Adadelta(network.parameters(), lr=1.0)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.7)
+        for _ in range(epochs):
+            network.train()
+            for batch, batch_labels in loader:
+                batch, batch_labels = batch.to(images.device), batch_labels.to(images.device)
+                loss = F.cross_entropy(network(batch), batch_labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            scheduler.step()
+            yield nn.Sequential(normalize, network)
+
+    return train
+
+
+def run(recipe: Recipe, seed: int, train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor]) -> list:
+    """Train once. Return (seconds of training so far, accuracy in percent on the test set) after each epoch."""
+    torch.manual_seed(seed)
+    points, seconds = [], 0.0
+    epochs = recipe(*train_set)
+    while True:
+        start = time.perf_counter()
+        model = next(epochs, None)
+        if train_set[0].is_cuda:
+            torch.cuda.synchronize()
+        seconds += time.perf_counter() - start
+        if model is None:
+            return points
+        points.append((seconds, compute_accuracy(model, *test_set)))
+
+
+def seconds_to(target: float, runs: list) -> tuple[float, int]:
+    """Return the mean seconds after which runs reached `target` percent, of those that did, and how many did."""
+    firsts = [next((seconds for seconds, accuracy in points if accuracy >= target), None) for points in runs]
+    reached = [seconds for seconds in firsts if seconds is not None]
+    return (statistics.mean(reached) if reached else math.inf), len(reached)
+
+
+def print_table(results: dict[str, list]) -> None:
+    """Print a row for each recipe. The ratio is to the fastest of ours that gets there with every seed."""
+    print("| recipe | epochs | s/epoch | accuracy in % | " + " | ".join(f"s to {t} % | ratio" for t in TARGETS) + " |")
+    print("|---|---:|---:|---:|" + "---:|---:|" * len(TARGETS))
+    for name, runs in results.items():
+        seconds = statistics.median(points[-1][0] / len(points) for points in runs)
+        finals = [points[-1][1] for points in runs]
+        accuracy = f"{statistics.mean(finals):.2f}"
+        if len(runs) > 1:
+            accuracy += f" ± {statistics.stdev(finals):.2f}"
+        cells = [name, str(len(runs[0])), f"{seconds:.1f}", accuracy]
+        for target in TARGETS:
+            ours = [seconds_to(target, results[other]) for other in results if other.startswith("ours")]
+            fastest = min((mean for mean, num_reached in ours if num_reached == len(runs)), default=math.inf)
+            mean, num_reached = seconds_to(target, runs)
+            note = "" if num_reached == len(runs) else f" ({num_reached} of {len(runs)} runs)"
+            ratio = f"{mean / fastest:.1f}" if math.isfinite(fastest) else ""
+            cells += [f"{mean:.0f}{note}", ratio] if num_reached else ["never", ""]
+        print("| " + " | ".join(cells) + " |")
+
+
+def draw(results: dict[str, list], num_seeds: int, device: str, path: Path) -> None:
+    """Draw test accuracy against seconds of training, a line for each run, and save it at `path`."""
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for number, (name, runs) in enumerate(results.items()):
+        for points in runs:
+            seconds, accuracies = zip(*points)
+            axes.plot(seconds, accuracies, f"C{number}.-", label=name if points is runs[0] else None, linewidth=1)
+    for target in TARGETS:
+        axes.axhline(target, color="gray", linestyle=":", linewidth=1)
+    axes.set(xscale="log", xlabel="seconds of training", ylabel="test accuracy in %", ylim=(98, 99.85))
+    axes.set_title(f"{num_seeds} seeds each, {os.cpu_count()} CPU cores, device {device}")
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Train every recipe with every seed, print the table and draw the figure."""
+    devices = available_devices()
+    parser = argparse.ArgumentParser(description="Trains three recipes in turn and compares how soon they are right.")
+    parser.add_argument("--seeds", type=train_CNN.positive_int, default=3, help="runs of each (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="2 epochs on 6,000 images, to see that it works")
+    parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is (default: %(default)s)")
+    parser.add_argument("--device", choices=devices, default=devices[0], help="default: %(default)s")
+    parser.add_argument("--figure", type=Path, default=FIGURE_PATH, help="where it goes (default: %(default)s)")
+    args = parser.parse_args()
+
+    test_set = load_mnist(args.data_dir, train=False, device=args.device)
+    images, labels = load_mnist(args.data_dir, train=True, device=args.device)
+    num_images, most_epochs = (6000, 2) if args.quick else (len(images), 30)
+    train_set = images[:num_images], labels[:num_images]
+    recipes = {
+        "ours, default": ours(min(train_CNN.EPOCHS, most_epochs)),
+        "ours, 4 epochs": ours(min(4, most_epochs)),
+        "ours, 1 epoch": ours(1),
+        "classic": classic(min(30, most_epochs)),
+        "PyTorch example": pytorch_example(min(14, most_epochs), args.data_dir),
+    }
+
+    results = {name: [] for name in recipes}
+    for seed in range(args.seeds):
+        for name, recipe in recipes.items():
+            points = run(recipe, seed, train_set, test_set)
+            results[name].append(points)
+            seconds, accuracy = points[-1]
+            print(f"{name}, seed {seed}: {accuracy:.2f} % after {seconds:.1f} s", file=sys.stderr, flush=True)
+    print(f"{args.seeds} seeds, {os.cpu_count()} CPU cores, device {args.device}, {num_images} training images\n")
+    print_table(results)
+    draw(results, args.seeds, args.device, args.figure)
+    print(f"\nFigure saved to {args.figure}")
+
+
+if __name__ == "__main__":
+    main()

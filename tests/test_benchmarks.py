@@ -1,0 +1,81 @@
+"""The benchmarks: they run from start to end on a few generated digits, and they count right."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+import torch
+from conftest import PROJECT_DIR
+from generated_digits import write_mnist
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from model import CNN
+
+sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
+
+import speed
+import time_to_accuracy
+
+
+def test_quick_comparison(tmp_path, monkeypatch, capsys):
+    write_mnist(tmp_path / "data", num_train=256, num_test=100)
+    figure_path = tmp_path / "figure.png"
+    arguments = ["--quick", "--seeds", "2", "--data-dir", tmp_path / "data", "--figure", figure_path]
+    monkeypatch.setattr(sys, "argv", ["time_to_accuracy.py", *map(str, arguments)])
+    time_to_accuracy.main()
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows[1:]] == [
+        "| ours, default",
+        "| ours, 4 epochs",
+        "| ours, 1 epoch",
+        "| classic",
+        "| PyTorch example",
+    ]
+    assert [row[1] for row in rows[1:]] == ["2", "2", "1", "2", "2"]
+    assert all(re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d", row[3]) for row in rows[1:])
+    with Image.open(figure_path) as figure:
+        assert figure.size == (960, 600)
+
+
+def test_table_of_known_runs(capsys):
+    """Ours is there after 10 s on average, with both seeds; the slow one after 40 s, with one of its two seeds."""
+    results = {
+        "ours, 1 epoch": [[(12.0, 99.1)], [(8.0, 99.3)]],
+        "slow": [[(20.0, 98.0), (40.0, 99.0)], [(20.0, 98.0), (40.0, 98.5)]],
+        "slower": [[(50.0, 90.0)], [(70.0, 90.2)]],
+    }
+    time_to_accuracy.print_table(results)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
+    assert all(len(row) == len(rows[0]) for row in rows)
+    assert rows[2] == ["ours, 1 epoch", "1", "10.0", "99.20 ± 0.14", "10", "1.0", "8 (1 of 2 runs)", ""]
+    assert rows[3] == ["slow", "2", "20.0", "98.75 ± 0.35", "40 (1 of 2 runs)", "4.0", "never", ""]
+    assert rows[4] == ["slower", "1", "60.0", "90.10 ± 0.14", "never", "", "never", ""]
+
+
+def test_seconds_are_those_of_training(monkeypatch):
+    """The clock stands while the accuracy is counted."""
+    now = [0.0]
+
+    def recipe(images, labels):
+        for _ in range(2):
+            now[0] += 10
+            yield CNN()
+
+    def slow_accuracy(model, images, labels):
+        now[0] += 1000
+        return 50.0
+
+    monkeypatch.setattr(time_to_accuracy.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time_to_accuracy, "compute_accuracy", slow_accuracy)
+    points = time_to_accuracy.run(recipe, 0, (torch.zeros(1), torch.zeros(1)), (torch.zeros(1), torch.zeros(1)))
+    assert points == [(10.0, 50.0), (20.0, 50.0)]
+
+
+def test_arithmetic_of_the_network():
+    with FlopCounterMode(display=False) as counter:
+        CNN()(torch.zeros(1, 1, 28, 28))
+    assert counter.get_total_flops() == speed.FORWARD_FLOP
+    assert pytest.approx(25.4e6, rel=0.01) == speed.TRAINING_FLOP
