@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 import torch.nn.functional as F
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
@@ -163,6 +164,9 @@ def draw(results: dict[str, list], title: str, path: Path) -> None:
     for target in TARGETS:
         axes.axhline(target, color="gray", linestyle=":", linewidth=1)
     axes.set(xscale="log", xlabel="seconds of training", ylabel="test accuracy in %", ylim=(98, 99.85))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     axes.set_title(title)
     axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
@@ -201,9 +205,10 @@ def main() -> None:
             seconds, accuracy = points[-1]
             print(f"{name}, seed {seed}: {accuracy:.2f} % after {seconds:.1f} s", file=sys.stderr, flush=True)
         # After each seed, because the next one takes half an hour
-        print(f"\n{seed + 1} seeds, {os.cpu_count()} CPU cores, {args.device}, {num_images} training images\n")
+        title = f"{seed + 1} seeds on {args.device}, {os.cpu_count()} CPU cores, {num_images} training images"
+        print(f"\n{title}\n")
         print_table(results)
-        draw(results, f"{seed + 1} seeds, {os.cpu_count()} CPU cores, {args.device}", args.figure)
+        draw(results, title, args.figure)
         print(f"\nFigure saved to {args.figure}", flush=True)
 
 

@@ -26,7 +26,7 @@ def test_quick_comparison(tmp_path, monkeypatch, capsys):
     arguments = ["--quick", "--seeds", "2", "--data-dir", tmp_path / "data", "--figure", figure_path]
     monkeypatch.setattr(sys, "argv", ["time_to_accuracy.py", *map(str, arguments)])
     time_to_accuracy.main()
-    output = capsys.readouterr().out.split("\n2 seeds, ")[1]
+    output = capsys.readouterr().out.split("\n2 seeds on ")[1]
     rows = [line.split(" | ") for line in output.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows[1:]] == [
         "| ours, default",
