@@ -147,3 +147,20 @@ def load_weights(path: str | Path, device: str = "cpu", num_classes: int = 10) -
             f"{path} is damaged or does not hold the weights of this network; make it anew with python train_CNN.py"
         ) from error
     return model.to(device).eval()
+
+
+def architecture_table(model: CNN) -> str:
+    """Return the layers of the model as a Markdown table: name, shape of the output for one image, parameters."""
+    rows = ["| layer | output | parameters |", "|---|---:|---:|"]
+    output = torch.zeros(1, 1, 28, 28)
+    for layer in model.layers:
+        output = layer(output)
+        num_parameters = sum(parameter.numel() for parameter in layer.parameters())
+        shape = " x ".join(str(size) for size in output.shape[1:])
+        rows.append(f"| {type(layer).__name__} | {shape} | {num_parameters:,} |")
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return "\n".join([*rows, f"| **total** | | **{total:,}** |"])
+
+
+if __name__ == "__main__":
+    print(architecture_table(CNN()))

@@ -16,13 +16,13 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model import MODEL_PATH, load_weights, predict_logits
+from plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure
 
 image_path = "handwritten_digit.png"  # the picture to read; one without a folder is looked for beside this script
 
 MAX_PICTURE_SIZE = 500  # pixels; larger pictures are reduced first, which also smooths the grain of the paper
 MIN_CONTRAST = 20  # of 255; where nothing differs more from the paper, there is no digit
 DIGIT_SIZE, IMAGE_SIZE = 20, 28  # pixels; the longer side of the digit, and the square around it, as in MNIST
-PICTURES_PER_FIGURE = 5
 
 
 def read_picture(path: str | Path) -> Image.Image:
@@ -85,34 +85,6 @@ def format_answer(row: np.ndarray) -> str:
     return f"Digit {row.argmax()} ({100 * row.max():.2f} %)"
 
 
-def draw_predictions(
-    names: list[str], pictures: list[Image.Image], images: list[np.ndarray], probabilities: np.ndarray, file_name: str
-) -> None:
-    """Show a row for each picture: the picture, what the network sees, and its probabilities (N, 10) in 0..1.
-
-    Where no window can be opened, the figure is saved as `file_name` in the current folder.
-    """
-    from matplotlib import pyplot as plt  # not at the top, because it takes longer to import than a digit to read
-
-    figure, rows = plt.subplots(len(names), 3, figsize=(9, 3 * len(names)), squeeze=False, layout="constrained")
-    for (left, middle, right), name, picture, image, row in zip(rows, names, pictures, images, probabilities):
-        left.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        left.set_title(Path(name).name, parse_math=False)
-        middle.imshow(image, cmap="gray", vmin=0, vmax=255)
-        middle.set_title("what the network sees")
-        right.bar(range(10), 100 * row)
-        right.set(title=format_answer(row), xticks=range(10), ylim=(0, 100), ylabel="probability in %")
-        left.axis("off")
-        middle.axis("off")
-
-    if figure.canvas.required_interactive_framework is None:  # matplotlib found no window system
-        figure.savefig(file_name)
-        print(f"Figure saved to {file_name}")
-    else:
-        plt.show()
-    plt.close(figure)
-
-
 def parse_arguments() -> argparse.Namespace:
     """Return the settings of this run."""
     parser = argparse.ArgumentParser(description="Reads the handwritten digit in a picture.")
@@ -142,13 +114,16 @@ def main() -> int:
     if images:
         logits = predict_logits(model, torch.from_numpy(np.stack(images)[:, np.newaxis]))
         probabilities = logits.softmax(dim=1).numpy()
-        for name, row in zip(names, probabilities):
-            print(f"{name}: {format_answer(row)}")
+        answers = [format_answer(row) for row in probabilities]
+        for name, answer in zip(names, answers):
+            print(f"{name}: {answer}")
         if not args.no_plot:
             for first in range(0, len(names), PICTURES_PER_FIGURE):
                 page = slice(first, first + PICTURES_PER_FIGURE)
-                file_name = f"prediction_{first // PICTURES_PER_FIGURE + 1}.png"
-                draw_predictions(names[page], pictures[page], images[page], probabilities[page], file_name)
+                data = names[page], pictures[page], images[page], probabilities[page], answers[page]
+                path = Path(f"prediction_{first // PICTURES_PER_FIGURE + 1}.png")
+                if not show_figure(draw_predictions, *data) and save_figure(path, draw_predictions, *data):
+                    print(f"Figure saved to {path}")
     return 0 if len(names) == len(paths) else 1
 
 

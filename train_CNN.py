@@ -22,6 +22,7 @@ from torch.optim.swa_utils import update_bn
 
 from mnist import DATA_DIR, load_mnist
 from model import CNN, MODEL_PATH, available_devices, check_model_path, predict_logits, save_weights
+from plots import FIGURES_DIR, draw_training_curves, save_figure, show_figure
 
 EPOCHS = 24  # times that each training image is shown
 BATCH_SIZE = 128  # images a step
@@ -171,9 +172,11 @@ def train_epoch(
     return float(loss_sum) / len(images), 100 * int(num_correct) / len(images)
 
 
-def compute_accuracy(model: CNN, images: Tensor, labels: Tensor) -> float:
-    """Return the percentage of images (N, 1, 28, 28), uint8, that the model reads as labels (N,) say."""
-    return 100 * (predict_logits(model, images).argmax(dim=1) == labels).float().mean().item()
+def evaluate(model: CNN, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the mean loss (cross entropy) and the accuracy (percent) of the model on images (N, 1, 28, 28), uint8."""
+    logits = predict_logits(model, images)
+    num_correct = int((logits.argmax(dim=1) == labels).sum())
+    return float(F.cross_entropy(logits, labels)), 100 * num_correct / len(labels)
 
 
 def positive_int(text: str) -> int:
@@ -207,6 +210,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=SEED, help="the same seed gives the same weights")
     parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is, or is downloaded to")
     parser.add_argument("--model-path", type=Path, default=MODEL_PATH, help="where the weights go")
+    parser.add_argument("--figures-dir", type=Path, default=FIGURES_DIR, help="where training_curves.png goes")
+    parser.add_argument("--no-plot", action="store_true", help="draw no figure")
     parser.add_argument("--device", choices=devices, default=devices[0], help="what to compute on")
     return parser.parse_args()
 
@@ -230,22 +235,40 @@ def main() -> None:
         len(train_images), args.epochs, args.batch_size, args.learning_rate, args.device
     )
 
+    figure_path = args.figures_dir / "training_curves.png"
+    history, is_drawn = [], not args.no_plot
     for epoch in range(1, args.epochs + 1):
         epoch_start = time.perf_counter()
-        loss, train_accuracy = train_epoch(model, optimizer, scheduler, train_images, train_labels, args.batch_size)
+        loss, accuracy = train_epoch(model, optimizer, scheduler, train_images, train_labels, args.batch_size)
         if not math.isfinite(loss):
             raise ValueError("the loss is no longer a number, nothing is saved; try a smaller --learning-rate")
-        validation_accuracy = compute_accuracy(model, validation_images, validation_labels)
+        validation_loss, validation_accuracy = evaluate(model, validation_images, validation_labels)
+        learning_rate = scheduler.get_last_lr()[0]
         print(
-            f"Epoch {epoch}/{args.epochs}: loss {loss:.4f}, training accuracy {train_accuracy:.2f} %, "
-            f"validation accuracy {validation_accuracy:.2f} %, learning rate {scheduler.get_last_lr()[0]:.4f}, "
+            f"Epoch {epoch}/{args.epochs}: loss {loss:.4f}, training accuracy {accuracy:.2f} %, "
+            f"validation accuracy {validation_accuracy:.2f} %, learning rate {learning_rate:.4f}, "
             f"{time.perf_counter() - epoch_start:.1f} s",
             flush=True,
         )
+        history.append(
+            {
+                "loss": loss,
+                "validation_loss": validation_loss,
+                "accuracy": accuracy,
+                "validation_accuracy": validation_accuracy,
+                "learning_rate": learning_rate,
+            }
+        )
+        is_drawn = is_drawn and save_figure(figure_path, draw_training_curves, history, args.epochs)
 
     save_weights(model, args.model_path)
     print(f"Weights saved to {args.model_path}")
-    print(f"Validation accuracy {validation_accuracy:.2f} %, total time {time.perf_counter() - start:.1f} s")
+    print(
+        f"Validation accuracy {validation_accuracy:.2f} %, total time {time.perf_counter() - start:.1f} s", flush=True
+    )
+    if is_drawn:
+        print(f"Figure saved to {figure_path}", flush=True)
+        show_figure(draw_training_curves, history, args.epochs)
 
 
 if __name__ == "__main__":

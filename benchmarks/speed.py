@@ -1,6 +1,7 @@
 """Measures how much of this machine's arithmetic the training uses, and how long the scripts take from start to end.
 
 Everything is measured in turn, several times, and the median is printed: other programs on the machine disturb it.
+Training is measured on whole epochs, with all that train_CNN.py does in them.
 Run it: python benchmarks/speed.py
 """
 
@@ -36,7 +37,6 @@ TRAINING_FLOP = 3 * FORWARD_FLOP  # backward computes the gradients of the input
 
 MATRIX_SIZE, NUM_PRODUCTS = 2048, 5
 PRODUCTS_FLOP = NUM_PRODUCTS * 2 * MATRIX_SIZE**3
-NUM_IMAGES = 20 * train_CNN.BATCH_SIZE  # of one measurement of training
 
 
 def measure(function: Callable[[], object]) -> float:
@@ -55,7 +55,7 @@ def run(*arguments: str) -> Callable[[], object]:
 def main() -> None:
     """Print a line for each figure."""
     parser = argparse.ArgumentParser(description="Measures training, evaluation and start-up on the CPU.")
-    parser.add_argument("--repeats", type=train_CNN.positive_int, default=9, help="default: %(default)s")
+    parser.add_argument("--repeats", type=train_CNN.positive_int, default=3, help="default: %(default)s")
     parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is (default: %(default)s)")
     args = parser.parse_args()
     print(f"{os.cpu_count()} CPU cores, torch {torch.__version__}, medians of {args.repeats}")
@@ -63,15 +63,15 @@ def main() -> None:
     images, labels = load_mnist(args.data_dir, train=True, device="cpu")
     test_images, _ = load_mnist(args.data_dir, train=False, device="cpu")
     left, right = torch.randn(MATRIX_SIZE, MATRIX_SIZE), torch.randn(MATRIX_SIZE, MATRIX_SIZE)
-    training = train_CNN.prepare_training(num_images=len(images), epochs=train_CNN.EPOCHS, device="cpu")
+    training = train_CNN.prepare_training(num_images=len(images), epochs=args.repeats + 1, device="cpu")
     functions = {
         "matrix product": lambda: [left @ right for _ in range(NUM_PRODUCTS)],
-        "training": lambda: train_CNN.train_epoch(*training, images[:NUM_IMAGES], labels[:NUM_IMAGES]),
+        "training": lambda: train_CNN.train_epoch(*training, images, labels),
         "evaluation": lambda: predict_logits(training[0], test_images),
         "import for predict_CNN.py": run("-c", "import torch, PIL.Image, numpy"),
         "predict_CNN.py --no-plot": run("predict_CNN.py", "--no-plot"),
         "import for test_CNN.py": run("-c", "import torch, torchvision"),
-        "test_CNN.py": run("test_CNN.py", "--data-dir", str(args.data_dir)),
+        "test_CNN.py --no-plot": run("test_CNN.py", "--no-plot", "--data-dir", str(args.data_dir)),
     }
     times = {name: [] for name in functions}
     for _ in range(args.repeats + 1):  # the first one warms up and does not count
@@ -81,18 +81,18 @@ def main() -> None:
 
     rate = PRODUCTS_FLOP / seconds["matrix product"]
     ratio = statistics.median(
-        training / NUM_IMAGES / TRAINING_FLOP * PRODUCTS_FLOP / product
+        training / len(images) / TRAINING_FLOP * PRODUCTS_FLOP / product
         for training, product in zip(times["training"][1:], times["matrix product"][1:])
     )
     print(f"Matrix product {MATRIX_SIZE}x{MATRIX_SIZE}: {rate / 1e9:.0f} GFLOP/s")
     print(
-        f"Training: {1000 * seconds['training'] / NUM_IMAGES:.3f} ms an image, {ratio:.2f} times its arithmetic's time"
+        f"Training: {1000 * seconds['training'] / len(images):.3f} ms an image, {ratio:.2f} times its arithmetic's time"
     )
     print(f"Evaluation of {len(test_images)} images: {seconds['evaluation']:.2f} s")
     predict, predict_import = seconds["predict_CNN.py --no-plot"], seconds["import for predict_CNN.py"]
     print(f"predict_CNN.py --no-plot: {predict:.2f} s, {predict / predict_import:.2f} times its imports")
-    test, test_import = seconds["test_CNN.py"], seconds["import for test_CNN.py"]
-    print(f"test_CNN.py: {test:.2f} s, {test - test_import:.2f} s more than its imports")
+    test, test_import = seconds["test_CNN.py --no-plot"], seconds["import for test_CNN.py"]
+    print(f"test_CNN.py --no-plot: {test:.2f} s, {test - test_import:.2f} s more than its imports")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 import torch.nn.functional as F
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
@@ -35,11 +35,13 @@ from torchvision.datasets import MNIST
 import train_CNN
 from mnist import DATA_DIR, load_mnist
 from model import CNN, available_devices
-from train_CNN import compute_accuracy
+from plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY_BLUE, save_figure
+from train_CNN import evaluate
 
 TARGETS = (99.0, 99.2)  # percent of the test images
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the training images' pixels in 0..1, as PyTorch's example states them
 FIGURE_PATH = Path("time_to_accuracy.png")
+COLOURS = (BLUE, SKY_BLUE, GREEN, ORANGE, PURPLE)
 
 Recipe = Callable[[Tensor, Tensor], Iterator[nn.Module]]  # trains on images and labels, yields the model every epoch
 
@@ -123,7 +125,7 @@ def run(recipe: Recipe, seed: int, train_set: tuple[Tensor, Tensor], test_set: t
         seconds += time.perf_counter() - start
         if model is None:
             return points
-        points.append((seconds, compute_accuracy(model, *test_set)))
+        points.append((seconds, evaluate(model, *test_set)[1]))
 
 
 def seconds_to(target: float, runs: list) -> tuple[float, int]:
@@ -154,24 +156,22 @@ def print_table(results: dict[str, list]) -> None:
         print("| " + " | ".join(cells) + " |")
 
 
-def draw(results: dict[str, list], title: str, path: Path) -> None:
-    """Draw test accuracy against seconds of training, a line for each run, and save it at `path`."""
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for number, (name, runs) in enumerate(results.items()):
+def draw_comparison(figure: Figure, results: dict[str, list], title: str) -> None:
+    """Draw test accuracy against seconds of training, a line for each run, a colour for each recipe."""
+    figure.set_size_inches(8, 5)
+    axes = figure.subplots()
+    for colour, (name, runs) in zip(COLOURS, results.items()):
         for points in runs:
             seconds, accuracies = zip(*points)
-            axes.plot(seconds, accuracies, f"C{number}.-", label=name if points is runs[0] else None, linewidth=1)
+            label = name if points is runs[0] else None
+            axes.plot(seconds, accuracies, marker=".", color=colour, label=label, linewidth=1)
     for target in TARGETS:
-        axes.axhline(target, color="gray", linestyle=":", linewidth=1)
-    axes.set(xscale="log", xlabel="seconds of training", ylabel="test accuracy in %", ylim=(98, 99.85))
+        axes.axhline(target, color=GRAY, linestyle=":", linewidth=1)
+    axes.set(xscale="log", xlabel="seconds of training", ylabel="test accuracy in %", ylim=(98, 99.85), title=title)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
-    axes.set_title(title)
     axes.legend(loc="lower right")
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def main() -> None:
@@ -208,8 +208,8 @@ def main() -> None:
         title = f"{seed + 1} seeds on {args.device}, {os.cpu_count()} CPU cores, {num_images} training images"
         print(f"\n{title}\n")
         print_table(results)
-        draw(results, title, args.figure)
-        print(f"\nFigure saved to {args.figure}", flush=True)
+        if save_figure(args.figure, draw_comparison, results, title):
+            print(f"\nFigure saved to {args.figure}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT_DIR))
+os.environ["MPLBACKEND"] = "Agg"  # no windows on the screen of whoever runs the tests
 
 from generated_digits import write_mnist  # noqa: E402
 
@@ -20,9 +21,10 @@ def run_script():
     """Return a function that runs a script as a process of its own and returns its exit status and output."""
 
     def run(script: str, *arguments, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        if script != "predict_CNN.py" and "--figures-dir" not in arguments:
+            arguments = (*arguments, "--no-plot")  # rather than draw into the folder of the project
         command = [sys.executable, str(PROJECT_DIR / script), *map(str, arguments)]
-        environment = {**os.environ, "MPLBACKEND": "Agg"}  # no windows on the screen of whoever runs the tests
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
 
     return run
 
@@ -37,9 +39,13 @@ def generated_mnist(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def training(run_script, generated_mnist, tmp_path_factory):
-    """Return what train_CNN.py printed on the generated digits, and the path of the weights that it saved."""
+    """Return what train_CNN.py printed on the generated digits, and the path of the weights that it saved.
+
+    The figure lies in the folder above that of the weights.
+    """
     model_path = tmp_path_factory.mktemp("models") / "new" / "cnn_.pth"
-    arguments = ("--data-dir", generated_mnist, "--model-path", model_path, "--epochs", 4)
+    places = ("--model-path", model_path, "--figures-dir", model_path.parent.parent)
+    arguments = ("--data-dir", generated_mnist, *places, "--epochs", 4)
     result = run_script("train_CNN.py", *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout, model_path

@@ -103,16 +103,16 @@ def test_the_shipped_picture_from_anywhere(run_script, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_figures(run_script, tmp_path):
-    names = [f"a $ digit_{number}.png" for number in range(6)]
+def test_figures_of_many_pictures(run_script, tmp_path):
+    names = [f"a $ digit_{number}.png" for number in range(31)]
     for name in names:
         draw_three().save(tmp_path / name)
     result = run_script("predict_CNN.py", *names, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    answers, saved = result.stdout.splitlines()[:6], result.stdout.splitlines()[6:]
+    answers, saved = result.stdout.splitlines()[:31], result.stdout.splitlines()[31:]
     assert all(line.startswith(f"{name}: Digit 3 (") for name, line in zip(names, answers))
-    assert saved == ["Figure saved to prediction_1.png", "Figure saved to prediction_2.png"]
-    for page, size in ((1, (900, 1500)), (2, (900, 300))):
+    assert saved == [f"Figure saved to prediction_{page}.png" for page in range(1, 8)]
+    for page, size in ((1, (900, 1500)), (7, (900, 300))):
         with Image.open(tmp_path / f"prediction_{page}.png") as figure:
             assert figure.size == size
 

@@ -17,6 +17,7 @@ import test_CNN
 import train_CNN
 from mnist import load_mnist
 from model import CNN, load_weights, predict_logits
+from test_CNN import calibration_error, wilson_interval
 from train_CNN import Muon, augment, orthogonalize
 
 EPOCH_LINE = re.compile(
@@ -27,9 +28,14 @@ EPOCH_LINE = re.compile(
 
 def read_accuracy(output: str) -> float:
     """Return the percentage that test_CNN.py printed, after checking all that it printed."""
-    first, *others = output.splitlines()
-    percent, num_correct, num_images = re.fullmatch(r"Accuracy: (\d+\.\d\d) % \((\d+)/(\d+)\)", first).groups()
+    first, loss, error, *others = output.splitlines()
+    interval = r"95 % confidence interval (\d+\.\d\d) to (\d+\.\d\d) %"
+    match = re.fullmatch(rf"Accuracy: (\d+\.\d\d) % \((\d+)/(\d+)\), {interval}", first)
+    percent, num_correct, num_images, low, high = match.groups()
     assert percent == f"{100 * int(num_correct) / int(num_images):.2f}"
+    assert float(low) < float(percent) <= float(high)
+    assert re.fullmatch(r"Mean loss: \d+\.\d{4}", loss)
+    assert re.fullmatch(r"Expected calibration error: \d+\.\d\d %", error)
     digits = [re.fullmatch(r"Digit (\d): \d+\.\d\d % \((\d+)/(\d+)\)", line).groups() for line in others]
     assert [digit for digit, _, _ in digits] == [str(digit) for digit in range(10)]
     assert sum(int(correct) for _, correct, _ in digits) == int(num_correct)
@@ -49,7 +55,8 @@ def test_training_says_what_it_does(training):
     assert float(epochs[-1][4]) < 0.01  # the learning rate at the end of its cycle
     assert lines[6] == f"Weights saved to {model_path}"
     assert lines[7].startswith(f"Validation accuracy {epochs[-1][3]} %, total time ")
-    assert len(lines) == 8 and "\r" not in output
+    assert lines[8] == f"Figure saved to {model_path.parent.parent / 'training_curves.png'}"
+    assert len(lines) == 9 and "\r" not in output
     assert os.listdir(model_path.parent) == ["cnn_.pth"]
 
 
@@ -61,7 +68,8 @@ def test_trained_weights_read_unseen_digits(training, generated_mnist, run_scrip
 
 def test_untrained_weights_do_not(generated_mnist):
     torch.manual_seed(0)
-    assert train_CNN.compute_accuracy(CNN(), *load_mnist(generated_mnist, train=False, device="cpu")) <= 40
+    loss, accuracy = train_CNN.evaluate(CNN(), *load_mnist(generated_mnist, train=False, device="cpu"))
+    assert loss > 2 and accuracy <= 40
 
 
 def test_trained_weights_predict_a_drawn_picture(training, run_script, tmp_path):
@@ -152,7 +160,8 @@ def test_help_states_the_defaults(monkeypatch, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_progress_on_a_terminal(generated_mnist, tmp_path):
     ours, theirs = os.openpty()
-    arguments = ["--data-dir", str(generated_mnist), "--epochs", "1", "--model-path", str(tmp_path / "cnn_.pth")]
+    arguments = ["--data-dir", str(generated_mnist), "--epochs", "1", "--no-plot"]
+    arguments += ["--model-path", str(tmp_path / "cnn_.pth")]
     command = [sys.executable, str(PROJECT_DIR / "train_CNN.py"), *arguments]
     assert subprocess.run(command, stdout=theirs, timeout=300).returncode == 0
     output = os.read(ours, 10_000).decode()
@@ -260,7 +269,29 @@ def test_validation_accuracy_counts_right_answers(training):
     images = torch.from_numpy(draw_images(50, seed=9)[0])[:, None]
     answers = predict_logits(model, images).argmax(dim=1)
     wrong_labels = (answers + 1) % 10
-    assert train_CNN.compute_accuracy(model, images, answers) == 100
-    assert train_CNN.compute_accuracy(model, images, wrong_labels) == 0
+    assert train_CNN.evaluate(model, images, answers)[1] == 100
+    assert train_CNN.evaluate(model, images, wrong_labels)[1] == 0
     half = torch.cat([answers[:25], wrong_labels[25:]])
-    assert train_CNN.compute_accuracy(model, images, half) == 50
+    loss, accuracy = train_CNN.evaluate(model, images, half)
+    assert accuracy == 50
+    probabilities = predict_logits(model, images).double().softmax(dim=1)
+    assert loss == pytest.approx(-float(probabilities[range(50), half].log().mean()), rel=1e-4)
+
+
+def test_wilson_interval():
+    """Against the roots of the equation that defines it: (share - p)^2 = z^2 p (1 - p) / n."""
+    for num_correct, num_images in ((9958, 10_000), (5, 10), (10, 10), (0, 10)):
+        for bound in wilson_interval(num_correct, num_images):
+            p = bound / 100
+            expected = 1.96**2 * p * (1 - p) / num_images
+            assert (num_correct / num_images - p) ** 2 == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    low, high = wilson_interval(5, 10)
+    assert low < 50 < high
+
+
+def test_calibration_error_of_known_answers():
+    """Of four answers with 90 % three are right, 15 points too few; both with 60 % are right, 40 points too many."""
+    probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
+    labels = torch.tensor([0, 0, 0, 1, 0, 0])
+    assert calibration_error(probabilities, labels) == pytest.approx((4 * 15 + 2 * 40) / 6, abs=1e-4)
+    assert calibration_error(torch.eye(3), torch.arange(3)) == 0

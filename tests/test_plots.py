@@ -1,0 +1,214 @@
+"""The figures: what their lines, bars and texts show, and what happens when they cannot be drawn."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import PROJECT_DIR
+from generated_digits import write_mnist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+import test_CNN
+import train_CNN
+from model import CNN, architecture_table
+from plots import (
+    MAX_MISTAKES,
+    STYLE,
+    draw_confusion_matrix,
+    draw_mistakes,
+    draw_predictions,
+    draw_training_curves,
+    save_figure,
+    show_figure,
+)
+
+
+def draw(function, *data) -> Figure:
+    """Return the figure that the function draws, laid out as it would be in a file."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        function(figure, *data)
+        figure.canvas.draw()
+    return figure
+
+
+def assert_nothing_is_cut_off(figure: Figure) -> None:
+    """Check that every text lies within the figure, and that the texts of an axes do not overlap."""
+    renderer = figure.canvas.get_renderer()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent(renderer) for text in axes.texts if text.get_text()]
+        for index, box in enumerate(boxes):
+            assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+            assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+            assert not any(box.overlaps(other) for other in boxes[index + 1 :])
+
+
+def make_history(num_epochs: int) -> list[dict[str, float]]:
+    return [
+        {
+            "loss": 1 / epoch,
+            "validation_loss": 0.5 / epoch,
+            "accuracy": 100 - 8 / epoch,
+            "validation_accuracy": 100 - 4 / epoch,
+            "learning_rate": 0.01 / epoch,
+        }
+        for epoch in range(1, num_epochs + 1)
+    ]
+
+
+@pytest.mark.parametrize("num_epochs", [1, 2, 24])
+def test_training_curves(num_epochs):
+    history = make_history(num_epochs)
+    figure = draw(draw_training_curves, history, 24)
+    losses, errors, rates = figure.axes
+    assert losses.get_yscale() == "log" and errors.get_yscale() == "linear"
+    expected = {
+        losses: [[entry["loss"] for entry in history], [entry["validation_loss"] for entry in history]],
+        errors: [
+            [100 - entry["accuracy"] for entry in history],
+            [100 - entry["validation_accuracy"] for entry in history],
+        ],
+        rates: [[entry["learning_rate"] for entry in history]],
+    }
+    for axes, curves in expected.items():
+        for line, values in zip(axes.get_lines(), curves):
+            assert list(line.get_xdata()) == list(range(1, num_epochs + 1))
+            np.testing.assert_allclose(line.get_ydata(), values)
+        assert len(axes.get_lines()) == len(curves)
+        assert axes.get_xlim() == (0.5, 24.5)  # room for the epochs to come
+    for axes, unit in ((losses, "{:.4f}"), (errors, "{:.2f} %")):
+        texts = [text.get_text() for text in axes.get_legend().get_texts()]
+        finals = [unit.format(curve[-1]) for curve in expected[axes]]
+        assert [text.split(": ")[1] for text in texts] == finals
+        low, high = axes.get_ylim()
+        assert all(low <= curve[-1] <= high for curve in expected[axes])
+
+
+def test_confusion_matrix():
+    labels = np.array([0, 0, 0, 7, 7, 9, 9, 9, 9])
+    answers = np.array([0, 0, 6, 7, 1, 9, 4, 4, 9])
+    figure = draw(draw_confusion_matrix, labels, answers)
+    (axes,) = figure.axes
+    texts = {tuple(text.get_position()): text for text in axes.texts}
+    counts = {(answer, label): int(text.get_text()) for (answer, label), text in texts.items() if answer < 9.5}
+    mistakes = {(6, 0): 1, (1, 7): 1, (4, 9): 2}
+    assert {place: count for place, count in counts.items() if place[0] != place[1]} == mistakes
+    assert {digit: counts[digit, digit] for digit in (0, 1, 7, 9)} == {0: 2, 1: 0, 7: 1, 9: 2}
+    assert {texts[place].get_weight() for place in mistakes} == {"bold"}
+    sides = [texts[9.7, label].get_text() for label in (0, 1, 7, 9)]
+    assert sides == ["66.67 %", "none", "50.00 %", "50.00 %"]
+    assert axes.get_title() == "4 of 9 images misread"
+    shades = axes.images[0].get_array()
+    assert np.all(np.diag(shades) == 0) and shades[9, 4] == 2 and shades.sum() == 4
+    assert_nothing_is_cut_off(figure)
+
+
+@pytest.mark.parametrize("num_mistakes", [0, 1, 30, MAX_MISTAKES + 5])
+def test_mistakes(num_mistakes):
+    """Image i is all of shade i; the misread ones are given the more confidence the later they come."""
+    num_images = num_mistakes + 3
+    images = np.arange(num_images, dtype=np.uint16)[:, None, None].repeat(28, 1).repeat(28, 2)
+    labels = np.full(num_images, 4)
+    probabilities = np.zeros((num_images, 10))
+    confidences = np.linspace(0.5, 0.9, num_images)
+    answers = np.where(np.arange(num_images) < num_mistakes, 9, 4)
+    probabilities[range(num_images), answers] = confidences
+    probabilities[range(num_images), 1] = 1 - confidences - 1e-6
+
+    figure = draw(draw_mistakes, images, labels, probabilities)
+    (axes,) = figure.axes
+    expected = list(range(num_mistakes))[::-1][:MAX_MISTAKES]
+    assert [int(image.get_array()[0, 0]) for image in axes.images] == expected
+    assert [text.get_text() for text in axes.texts] == [f"4 → 9 ({100 * confidences[i]:.0f} %)" for i in expected]
+    assert figure.get_suptitle().startswith(f"{num_mistakes} of {num_images} images misread")
+    assert ("the 300 most confident" in figure.get_suptitle()) == (num_mistakes > MAX_MISTAKES)
+    assert_nothing_is_cut_off(figure)
+
+
+@pytest.mark.parametrize("num_pictures", [1, 5])
+def test_predictions(num_pictures):
+    names = [f"folder/a $ digit_{number}.png" for number in range(num_pictures)]
+    pictures = [Image.new("L", (40 + number, 30), 10 * number) for number in range(num_pictures)]
+    images = [np.full((28, 28), number, dtype=np.uint8) for number in range(num_pictures)]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(10), num_pictures)
+    answers = [f"Digit {row.argmax()}" for row in probabilities]
+    figure = draw(draw_predictions, names, pictures, images, probabilities, answers)
+    for number, (left, middle, right) in enumerate(np.reshape(figure.axes, (num_pictures, 3))):
+        assert left.get_title() == f"a $ digit_{number}.png"
+        assert left.images[0].get_array().shape == (30, 40 + number)
+        assert middle.images[0].get_array()[0, 0] == number
+        np.testing.assert_allclose([bar.get_height() for bar in right.patches], 100 * probabilities[number])
+        assert right.get_title() == answers[number]
+
+
+def test_figures_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
+    for path in (tmp_path / "file" / "figure.png", tmp_path / "folder.png"):
+        assert not save_figure(path, draw_training_curves, make_history(2), 2)
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and f"{path} could not be drawn" in error
+    assert (tmp_path / "file").read_text() == ""
+    assert save_figure(tmp_path / "new" / "figure.png", draw_training_curves, make_history(2), 2)
+    assert capsys.readouterr().err == ""
+
+
+def test_no_window_without_a_window_system():
+    assert not show_figure(draw_training_curves, make_history(2), 2)
+
+
+def test_evaluation_draws_and_says_where(training, generated_mnist, run_script, tmp_path):
+    arguments = ("--data-dir", generated_mnist, "--model-path", training[1])
+    result = run_script("test_CNN.py", *arguments, "--figures-dir", tmp_path / "figures")
+    assert result.returncode == 0, result.stderr
+    paths = [tmp_path / "figures" / name for name in ("confusion_matrix.png", "mistakes.png")]
+    assert result.stdout.splitlines()[-2:] == [f"Figure saved to {path}" for path in paths]
+    for path in (*paths, training[1].parent.parent / "training_curves.png"):
+        with Image.open(path) as figure:
+            assert figure.size >= (800, 150)
+
+
+def test_evaluation_goes_on_without_its_figures(training, generated_mnist, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    places = {"--data-dir": generated_mnist, "--model-path": training[1], "--figures-dir": tmp_path / "file"}
+    monkeypatch.setattr(sys, "argv", ["test_CNN.py", *(str(word) for place in places.items() for word in place)])
+    test_CNN.main()
+    output, error = capsys.readouterr()
+    assert output.startswith("Accuracy: ") and "Figure" not in output
+    assert error.count("\n") == error.count("could not be drawn") == 2  # one line for each figure
+
+
+def test_training_goes_on_without_its_figure(tmp_path, monkeypatch, capsys):
+    write_mnist(tmp_path / "data", num_train=150, num_test=10)
+    (tmp_path / "file").write_text("")
+    places = {
+        "--data-dir": tmp_path / "data",
+        "--model-path": tmp_path / "cnn_.pth",
+        "--figures-dir": tmp_path / "file",
+    }
+    arguments = [str(word) for place in places.items() for word in place]
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", "--epochs", "2", *arguments])
+    train_CNN.main()
+    output, error = capsys.readouterr()
+    assert "Epoch 2/2" in output and "Figure" not in output
+    assert (tmp_path / "cnn_.pth").exists()
+    path = tmp_path / "file" / "training_curves.png"
+    assert error.count("\n") == 1 and error.startswith(f"train_CNN.py: {path} could not be drawn")
+
+
+def test_matplotlib_is_imported_only_to_draw():
+    command = [sys.executable, "-c", "import sys, predict_CNN, test_CNN, train_CNN; print('matplotlib' in sys.modules)"]
+    assert subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_readme_shows_the_architecture():
+    table = architecture_table(CNN())
+    assert table.splitlines()[-1] == "| **total** | | **421,834** |"
+    assert table in (PROJECT_DIR / "README.md").read_text(encoding="utf-8")
