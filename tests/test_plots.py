@@ -110,10 +110,21 @@ def test_confusion_matrix():
     assert_nothing_is_cut_off(figure)
 
 
-@pytest.mark.parametrize("num_mistakes", [0, 1, 30, MAX_MISTAKES + 5])
-def test_mistakes(num_mistakes):
+def test_confusion_matrix_without_and_with_nothing_but_mistakes():
+    labels = np.arange(10).repeat(3)
+    for shift, num_mistakes in ((0, 0), (1, 30)):
+        figure = draw(draw_confusion_matrix, labels, (labels + shift) % 10)
+        (axes,) = figure.axes
+        assert axes.get_title() == f"{num_mistakes} of 30 images misread"
+        assert axes.images[0].get_array().sum() == num_mistakes
+        assert [text.get_text() for text in axes.texts].count("3") == 10
+        assert_nothing_is_cut_off(figure)
+
+
+@pytest.mark.parametrize("num_mistakes, num_right", [(0, 3), (1, 3), (30, 0), (MAX_MISTAKES + 5, 3)])
+def test_mistakes(num_mistakes, num_right):
     """Image i is all of shade i; the misread ones are given the more confidence the later they come."""
-    num_images = num_mistakes + 3
+    num_images = num_mistakes + num_right
     images = np.arange(num_images, dtype=np.uint16)[:, None, None].repeat(28, 1).repeat(28, 2)
     labels = np.full(num_images, 4)
     probabilities = np.zeros((num_images, 10))
