@@ -137,9 +137,8 @@ def draw_mistakes(figure: Figure, images: np.ndarray, labels: np.ndarray, probab
     num_rows = max(1, -(-len(shown) // MISTAKES_PER_ROW))
     figure.set_size_inches(10, 1.35 * num_rows + 0.6)
     title = f"{len(mistakes):,} of {len(labels):,} images misread: digit → answer (probability)"
-    figure.suptitle(title if len(shown) == len(mistakes) else f"{title}, the {len(shown)} most confident")
     axes = figure.subplots()
-    axes.set(xlim=(0, MISTAKES_PER_ROW), ylim=(1.3 * num_rows, 0), aspect="equal")
+    axes.set_title(title if len(shown) == len(mistakes) else f"{title}, the {len(shown)} most confident")
     axes.axis("off")
     for number, index in enumerate(shown):
         left, top = number % MISTAKES_PER_ROW, 1.3 * (number // MISTAKES_PER_ROW)
