@@ -104,7 +104,10 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
             for parameter in group["params"]:
-                velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
+                state = self.state[parameter]
+                if not state:
+                    state["velocity"] = torch.zeros_like(parameter)
+                velocity = state["velocity"]
                 velocity.mul_(momentum).add_(parameter.grad)
                 step = parameter.grad + momentum * velocity  # Nesterov's form: it looks one step ahead
                 if parameter.ndim > 1:

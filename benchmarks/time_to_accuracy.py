@@ -139,6 +139,10 @@ def print_table(results: dict[str, list]) -> None:
     """Print a row for each recipe. The ratio is to the fastest of ours that gets there with every seed."""
     print("| recipe | epochs | s/epoch | accuracy in % | " + " | ".join(f"s to {t} % | ratio" for t in TARGETS) + " |")
     print("|---|---:|---:|---:|" + "---:|---:|" * len(TARGETS))
+    fastest = {}
+    for target in TARGETS:
+        ours = [(seconds_to(target, runs), len(runs)) for name, runs in results.items() if name.startswith("ours")]
+        fastest[target] = min((mean for (mean, reached), number in ours if reached == number), default=math.inf)
     for name, runs in results.items():
         seconds = statistics.median(points[-1][0] / len(points) for points in runs)
         finals = [points[-1][1] for points in runs]
@@ -147,11 +151,9 @@ def print_table(results: dict[str, list]) -> None:
             accuracy += f" ± {statistics.stdev(finals):.2f}"
         cells = [name, str(len(runs[0])), f"{seconds:.1f}", accuracy]
         for target in TARGETS:
-            ours = [seconds_to(target, results[other]) for other in results if other.startswith("ours")]
-            fastest = min((mean for mean, num_reached in ours if num_reached == len(runs)), default=math.inf)
             mean, num_reached = seconds_to(target, runs)
             note = "" if num_reached == len(runs) else f" ({num_reached} of {len(runs)} runs)"
-            ratio = f"{mean / fastest:.1f}" if math.isfinite(fastest) else ""
+            ratio = f"{mean / fastest[target]:.1f}" if math.isfinite(fastest[target]) else ""
             cells += [f"{mean:.0f}{note}", ratio] if num_reached else ["never", ""]
         print("| " + " | ".join(cells) + " |")
 
