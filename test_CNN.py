@@ -13,6 +13,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
+from command_line import run_script
 from mnist import DATA_DIR, load_mnist
 from model import MODEL_PATH, available_devices, load_weights, predict_logits
 from plots import FIGURES_DIR, draw_confusion_matrix, draw_mistakes, save_figure, show_figure
@@ -101,7 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f"test_CNN.py: error: {error}")
+    run_script(main)

@@ -13,13 +13,14 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Iterable
+from typing import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
+from command_line import run_script
 from mnist import DATA_DIR, load_mnist
 from model import CNN, MODEL_PATH, available_devices, check_model_path, predict_logits, save_weights
 from plots import FIGURES_DIR, draw_training_curves, save_figure, show_figure
@@ -29,6 +30,7 @@ BATCH_SIZE = 128  # images a step
 LEARNING_RATE = 0.02  # at its highest, see the schedule in prepare_training()
 SEED = 0  # the same seed gives the same weights, another seed gives others
 
+MAX_BATCH_SIZE = 2000  # more would need more than 2 GB of memory
 MOMENTUM = 0.8
 WEIGHT_DECAY = 0.05
 VALIDATION_FRACTION = 1 / 30  # of the training images, kept back to validate: 2,000 of 60,000
@@ -182,11 +184,15 @@ def evaluate(model: CNN, images: Tensor, labels: Tensor) -> tuple[float, float]:
     return float(F.cross_entropy(logits, labels)), 100 * num_correct / len(labels)
 
 
-def positive_int(text: str) -> int:
-    """Return the number that a flag's text gives; raises ArgumentTypeError when that is no whole number above 0."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return int(text)
+def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
+    """Return a function that gives the number in a flag's text, or raises ArgumentTypeError if it is none of these."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not lowest <= int(text) <= highest:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return parse
 
 
 def positive_float(text: str) -> float:
@@ -207,10 +213,12 @@ def parse_arguments() -> argparse.Namespace:
         description="Trains the CNN on MNIST and saves its weights.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--epochs", type=positive_int, default=EPOCHS, help="times that each image is shown")
-    parser.add_argument("--batch-size", type=positive_int, default=BATCH_SIZE, help="images a step")
+    parser.add_argument("--epochs", type=whole_number(1, 10_000), default=EPOCHS, help="times that each image is shown")
+    parser.add_argument("--batch-size", type=whole_number(1, MAX_BATCH_SIZE), default=BATCH_SIZE, help="images a step")
     parser.add_argument("--learning-rate", type=positive_float, default=LEARNING_RATE, help="the highest one")
-    parser.add_argument("--seed", type=int, default=SEED, help="the same seed gives the same weights")
+    parser.add_argument(
+        "--seed", type=whole_number(0, 2**63 - 1), default=SEED, help="the same seed gives the same weights"
+    )
     parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is, or is downloaded to")
     parser.add_argument("--model-path", type=Path, default=MODEL_PATH, help="where the weights go")
     parser.add_argument("--figures-dir", type=Path, default=FIGURES_DIR, help="where training_curves.png goes")
@@ -275,10 +283,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(f"train_CNN.py: error: {error}")
-    except KeyboardInterrupt:
-        print("\ntrain_CNN.py: interrupted; nothing was saved", file=sys.stderr)
-        sys.exit(130)
+    run_script(main)

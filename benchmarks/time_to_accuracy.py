@@ -180,7 +180,9 @@ def main() -> None:
     """Train every recipe with every seed; print the table and draw the figure after each seed."""
     devices = available_devices()
     parser = argparse.ArgumentParser(description="Trains three recipes in turn and compares how soon they are right.")
-    parser.add_argument("--seeds", type=train_CNN.positive_int, default=3, help="runs of each (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", type=train_CNN.whole_number(1, 100), default=3, help="runs of each (default: %(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="2 epochs on 6,000 images, to see that it works")
     parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is (default: %(default)s)")
     parser.add_argument("--device", choices=devices, default=devices[0], help="default: %(default)s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -130,9 +131,15 @@ def test_place_of_the_weights_is_checked_first(generated_mnist, run_script, tmp_
     [
         ("--epochs", "0"),
         ("--epochs", "ten"),
+        ("--epochs", "1e3"),
+        ("--epochs", "9" * 5000),
         ("--batch-size", "-1"),
+        ("--batch-size", "1000000000"),
+        ("--seed", "9223372036854775808"),
+        ("--seed", "-1"),
         ("--learning-rate", "0"),
         ("--learning-rate", "nan"),
+        ("--learning-rate", "1e999"),
         ("--device", "abacus"),
         ("--unknown",),
     ],
@@ -155,6 +162,24 @@ def test_help_states_the_defaults(monkeypatch, capsys):
     output = " ".join(capsys.readouterr().out.split())
     for default in (train_CNN.EPOCHS, train_CNN.BATCH_SIZE, train_CNN.LEARNING_RATE, train_CNN.SEED):
         assert f"(default: {default})" in output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals to one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_keeps_the_old_weights(number, generated_mnist, tmp_path):
+    path = tmp_path / "cnn_.pth"
+    path.write_bytes(b"precious")
+    arguments = ["--data-dir", str(generated_mnist), "--epochs", "1000", "--no-plot", "--model-path", str(path)]
+    command = [sys.executable, str(PROJECT_DIR / "train_CNN.py"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not process.stdout.readline().startswith("Epoch 1/"):
+        assert process.poll() is None
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == "train_CNN.py: error: interrupted; run it again when you like\n"
+    assert path.read_bytes() == b"precious"
+    assert os.listdir(tmp_path) == ["cnn_.pth"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")

@@ -1,0 +1,36 @@
+"""How the scripts end: with an answer, or with one line that says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Callable
+
+
+def run_script(main: Callable[[], int | None]) -> None:
+    """Run `main` and leave the program with the exit status that it returns, 0 for None.
+
+    OSError and ValueError, which everything here raises for what a user can mend, become one line on stderr and exit
+    status 1. Ctrl-C, and what asks a process to end, become one too, and 130.
+    """
+    script = Path(sys.argv[0]).name
+    if sys.stdout is None:  # closed before the program began
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads stdout any more, as behind `| head -1`; Python must not try it again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{script}: error: stopped, as its output was closed; run it without a pipe", file=sys.stderr)
+        status = 1
+    except (OSError, ValueError) as error:
+        print(f"{script}: error: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print(f"{script}: error: interrupted; run it again when you like", file=sys.stderr)
+        status = 130
+    sys.exit(status)
