@@ -6,12 +6,16 @@ LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to docu
 from __future__ import annotations
 
 import os
+import socket
+from http.client import HTTPException
 from pathlib import Path
 
 from torch import Tensor
 from torchvision.datasets import MNIST
 
 DATA_DIR = os.environ.get("MNIST_DIR") or Path(__file__).resolve().parent / "data"  # unless --data-dir names another
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+TIMEOUT = 20  # seconds without a byte from a mirror
 
 
 def load_mnist(data_dir: str | Path, train: bool, device: str) -> tuple[Tensor, Tensor]:
@@ -22,16 +26,22 @@ def load_mnist(data_dir: str | Path, train: bool, device: str) -> tuple[Tensor, 
     the files there are damaged.
     """
     raw_dir = Path(data_dir) / "MNIST" / "raw"
+    damage = f"the files in {raw_dir} are damaged; delete them and run this again"
+    socket.setdefaulttimeout(TIMEOUT)  # or a mirror that does not answer would keep the program waiting for ever
     try:
         dataset = MNIST(data_dir, train=train, download=True)
-    except RuntimeError as error:  # every mirror failed
+    except (RuntimeError, ConnectionError, socket.timeout, HTTPException) as error:
+        if all((raw_dir / name).exists() for name in FILES):
+            raise ValueError(damage) from error
         reason = " ".join(str(error).split())
+        names = ", ".join(f"{name}.gz" for name in FILES)
         raise OSError(
-            f"MNIST could not be downloaded: {reason}; try again later, or put train-images-idx3-ubyte.gz, "
-            f"train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into {raw_dir}"
+            f"MNIST could not be downloaded: {reason}; try again later, or put {names} into {raw_dir}"
         ) from error
+    except OSError as error:
+        raise OSError(f"MNIST cannot be kept in {raw_dir} ({error.strerror}); name another with --data-dir") from error
     except (AssertionError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the files in {raw_dir} are damaged; delete them and run this again") from error
+        raise ValueError(damage) from error
     images, labels = dataset.data, dataset.targets
     if not len(images) == len(labels) > 0 or images.shape[1:] != (28, 28) or labels.max() > 9:
         raise ValueError(f"the files in {raw_dir} do not belong together; delete them and run this again")

@@ -1,0 +1,179 @@
+"""MNIST's download, from a server on this machine that serves generated digits in MNIST's form, or fails to."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from generated_digits import write_idx, write_mnist
+from torchvision.datasets import MNIST
+
+import mnist
+from mnist import load_mnist
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory) -> dict[str, bytes]:
+    """Return the four archives, by their names."""
+    data_dir = tmp_path_factory.mktemp("served")
+    write_mnist(data_dir, num_train=30, num_test=20)
+    return {f"{path.name}.gz": gzip.compress(path.read_bytes()) for path in (data_dir / "MNIST" / "raw").iterdir()}
+
+
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """Serves the archives of its server in the way that its server is told to."""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        content = self.server.archives[self.path.rsplit("/", 1)[-1]]
+        if self.server.way == "hang":
+            time.sleep(3)
+            return
+        if self.server.way == "hang in the middle" and self.command == "GET":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            time.sleep(3)
+            return
+        if self.server.way == "not found":
+            self.send_error(404)
+            return
+        content = {
+            "good": content,
+            "hang in the middle": content,
+            "error page": b"<html>down for maintenance</html>",
+            "wrong checksum": gzip.compress(b"other bytes"),
+            "half": content[: len(content) // 2],
+        }[self.server.way]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET  # torchvision first asks whether it is sent elsewhere
+
+    def log_message(self, *arguments: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def mirror(archives, monkeypatch):
+    """Return a server, the only mirror that torchvision knows, whose attribute `way` says what it does."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
+    server.daemon_threads = True
+    server.archives, server.way = archives, "good"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    resources = [(name, hashlib.md5(archives[name]).hexdigest()) for name, _ in MNIST.resources]
+    monkeypatch.setattr(MNIST, "resources", resources)
+    monkeypatch.setattr(mnist, "TIMEOUT", 1.5)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_download(mirror, tmp_path):
+    images, labels = load_mnist(tmp_path, train=True, device="cpu")
+    assert images.shape == (30, 1, 28, 28) and labels.shape == (30,)
+    assert load_mnist(tmp_path, train=False, device="cpu")[0].shape == (20, 1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    "way", ["refuse", "hang", "hang in the middle", "not found", "error page", "wrong checksum", "half"]
+)
+def test_failed_download_says_what_to_do_and_can_be_repeated(way, mirror, tmp_path, monkeypatch):
+    mirror.way = way
+    good_mirrors = MNIST.mirrors
+    if way == "refuse":
+        monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # where nothing listens
+    start = time.perf_counter()
+    with pytest.raises(OSError, match=r"could not be downloaded: .*put train-images-idx3-ubyte.gz") as error_info:
+        load_mnist(tmp_path, train=True, device="cpu")
+    assert "\n" not in str(error_info.value)
+    assert time.perf_counter() - start < 15
+
+    mirror.way = "good"
+    monkeypatch.setattr(MNIST, "mirrors", good_mirrors)
+    assert len(load_mnist(tmp_path, train=True, device="cpu")[0]) == 30
+
+
+def test_killed_download_starts_again(mirror, archives, tmp_path):
+    raw_dir = tmp_path / "MNIST" / "raw"
+    raw_dir.mkdir(parents=True)
+    name = "train-images-idx3-ubyte.gz"
+    (raw_dir / name).write_bytes(archives[name][:100])
+    assert len(load_mnist(tmp_path, train=True, device="cpu")[0]) == 30
+
+
+def test_archives_put_there_by_hand_need_no_network(archives, tmp_path, mirror, monkeypatch):
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    raw_dir = tmp_path / "MNIST" / "raw"
+    raw_dir.mkdir(parents=True)
+    for name, content in archives.items():
+        (raw_dir / name).write_bytes(content)
+    assert len(load_mnist(tmp_path, train=True, device="cpu")[0]) == 30
+
+
+def test_files_in_place_are_only_read(tmp_path):
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
+    load_mnist(tmp_path, train=True, device="cpu")
+    assert before == {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"MNIST cannot be kept in .* with --data-dir"):
+        load_mnist(tmp_path / "file", train=True, device="cpu")
+
+
+def test_read_only_folder(tmp_path, monkeypatch):
+    def refuse(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "makedirs", refuse)  # as for a user other than root
+    with pytest.raises(OSError, match=r"cannot be kept in .* \(Permission denied\); name another with --data-dir"):
+        load_mnist(tmp_path, train=True, device="cpu")
+
+
+def damage_images(raw_dir: Path, change) -> None:
+    path = raw_dir / "train-images-idx3-ubyte"
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"",
+        lambda data: data[:10],
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        lambda data: b"\x01\x02" + data[2:],
+        lambda data: data[:3] + b"\x01" + data[4:],
+        lambda data: data[:2] + b"\x07" + data[3:],
+        lambda data: bytes(len(data)),
+    ],
+)
+def test_damaged_images(change, tmp_path):
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    damage_images(tmp_path / "MNIST" / "raw", change)
+    with pytest.raises(ValueError, match="delete them and run this again"):
+        load_mnist(tmp_path, train=True, device="cpu")
+
+
+def test_labels_over_nine(tmp_path):
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    labels = np.arange(30, dtype=np.uint8)
+    write_idx(tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte", labels)
+    with pytest.raises(ValueError, match="do not belong together; delete them"):
+        load_mnist(tmp_path, train=True, device="cpu")
