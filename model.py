@@ -5,9 +5,11 @@ Everything about the architecture stands here, once; the three scripts import it
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import pickle
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -83,7 +85,7 @@ def available_devices() -> list[str]:
 def check_model_path(path: str | Path) -> None:
     """Make sure, before any work is done, that weights can be saved at `path`; make its folder if need be.
 
-    Raises OSError when they cannot.
+    Also deletes what a training left there that was killed while it saved. Raises OSError when nothing can be saved.
     """
     path = Path(path).resolve()
     if path.is_dir():
@@ -93,6 +95,9 @@ def check_model_path(path: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary_path.touch()
         temporary_path.unlink()
+        for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+            if time.time() - leftover.stat().st_mtime > 60:  # seconds; nobody is writing it any more
+                leftover.unlink()
     except OSError as error:
         raise OSError(f"cannot write {path} ({error.strerror}); name another place with --model-path") from error
 
@@ -115,6 +120,11 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
             file.flush()
             os.fsync(file.fileno())  # on the disk before the old file goes
         os.replace(temporary_path, path)
+    except OSError as error:
+        raise OSError(
+            f"the weights could not be saved at {path} ({error.strerror}); make room there, or name another place "
+            "with --model-path"
+        ) from error
     finally:
         if temporary_path.exists():
             temporary_path.unlink()
@@ -140,8 +150,12 @@ def load_weights(path: str | Path, device: str = "cpu", num_classes: int = 10) -
         file.seek(0)
         # weights_only admits nothing but tensors, so that a file from a stranger cannot run code.
         model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+            raise ValueError("not a number among the weights")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; make it with python train_CNN.py") from None
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror}); name a file with --model-path") from error
     except DAMAGED_FILE_ERRORS as error:
         raise ValueError(
             f"{path} is damaged or does not hold the weights of this network; make it anew with python train_CNN.py"

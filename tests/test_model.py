@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -94,14 +93,36 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(model_module.os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left on device.*--model-path"):
         save_weights(CNN(), path)
     assert path.read_bytes() == old_bytes
     assert os.listdir(tmp_path) == ["cnn_.pth"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_full_disk_keeps_the_old_file(tmp_path):
+    import resource
+
+    path = tmp_path / "cnn_.pth"
+    save_weights(CNN(), path)
+    old_bytes = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))  # bytes in a file, a third of what is needed
+    try:
+        with pytest.raises(OSError, match=r"could not be saved at .*; make room there"):
+            save_weights(CNN(), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old_bytes
+    assert os.listdir(tmp_path) == ["cnn_.pth"]
+
+
+NUM_KILLS = int(os.environ.get("NUM_KILLS", 4))  # more than in every run: NUM_KILLS=50 python -m pytest -k kill
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_kill_leaves_a_complete_file(tmp_path):
+    """Two processes that save into the same path all the time are killed; the file is always one of theirs, whole."""
     path = tmp_path / "cnn_.pth"
     save_weights(CNN(), path)
     program = (
@@ -109,15 +130,30 @@ def test_kill_leaves_a_complete_file(tmp_path):
         "while True: save_weights(model, sys.argv[1])"
     )
     generator = random.Random(0)
-    for _ in range(5):
+    for _ in range(NUM_KILLS):
         command = [sys.executable, "-c", program, str(path)]
-        process = subprocess.Popen(command, cwd=PROJECT_DIR, stdout=subprocess.PIPE)
-        process.stdout.readline()
+        processes = [subprocess.Popen(command, cwd=PROJECT_DIR, stdout=subprocess.PIPE) for _ in range(2)]
+        for process in processes:
+            process.stdout.readline()
         time.sleep(generator.uniform(0.02, 0.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
         load_weights(path)
+        # What was left half written goes when the next training begins, once it is old.
+        for leftover in tmp_path.glob("*.tmp"):
+            os.utime(leftover, (0, 0))
+        check_model_path(path)
+        assert os.listdir(tmp_path) == ["cnn_.pth"]
+
+
+def test_check_model_path_spares_what_is_being_written(tmp_path):
+    for name, age in (("cnn_.pth.1.tmp", 5), ("cnn_.pth.2.tmp", 1000), ("other.pth.3.tmp", 1000)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    check_model_path(tmp_path / "cnn_.pth")
+    assert sorted(os.listdir(tmp_path)) == ["cnn_.pth.1.tmp", "other.pth.3.tmp"]
 
 
 class RunsCode:
@@ -140,6 +176,8 @@ def to_bytes(content, **options) -> bytes:
 
 def bad_weights() -> dict[str, bytes]:
     good = to_bytes(CNN().state_dict())
+    not_a_number = CNN()
+    torch.nn.init.constant_(not_a_number.layers[0].bias, float("nan"))
     other_archive = io.BytesIO()
     with zipfile.ZipFile(other_archive, "w") as archive:
         archive.writestr("archive/data.pkl", b"nonsense")
@@ -153,6 +191,7 @@ def bad_weights() -> dict[str, bytes]:
         "another zip archive": other_archive.getvalue(),
         "another network": to_bytes(torch.nn.Linear(784, 10).state_dict()),
         "another number of classes": to_bytes(CNN(num_classes=26).state_dict()),
+        "not a number": to_bytes(not_a_number.state_dict()),
         "a list": to_bytes([1, 2, 3]),
         "code": to_bytes(RunsCode()),
         "code in a plain pickle": pickle.dumps(RunsCode()),
@@ -172,7 +211,7 @@ def test_bad_weights_raise_one_clear_error(case, tmp_path, monkeypatch):
 def test_weights_cut_anywhere_raise_one_clear_error(tmp_path):
     good = to_bytes(CNN().state_dict())
     path = tmp_path / "cnn_.pth"
-    for length in range(0, len(good), len(good) // 50):
+    for length in range(0, len(good), len(good) // 200):
         path.write_bytes(good[:length])
         with pytest.raises(ValueError, match=r"cnn_\.pth"):
             load_weights(path)
@@ -196,6 +235,11 @@ def test_scripts_say_bad_weights_in_one_line(script, case, run_script, tmp_path)
     result = run_script(script, "--model-path", path)
     assert_one_line_error(result, script, str(path), "python train_CNN.py")
     assert result.stdout == ""
+
+
+def test_weights_that_are_a_folder(tmp_path):
+    with pytest.raises(OSError, match=r"cannot be read .*; name a file with --model-path"):
+        load_weights(tmp_path)
 
 
 def test_check_model_path(tmp_path):
