@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
@@ -40,7 +41,8 @@ def save_figure(path: Path, draw: Callable[..., None], *data: object) -> bool:
         import matplotlib
         from matplotlib.figure import Figure
 
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a letter of a file's name that the font does not have
             figure = Figure()
             draw(figure, *data)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,8 @@ def show_figure(draw: Callable[..., None], *data: object) -> bool:
         import matplotlib
         from matplotlib import pyplot as plt
 
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")
             figure = plt.figure()
             has_window = figure.canvas.required_interactive_framework is not None
             if has_window:
@@ -170,5 +173,5 @@ def draw_predictions(
         middle.set_title("what the network sees")
         middle.axis("off")
         right.bar(range(10), 100 * row, color=BLUE)
-        right.set(title=answer, xticks=range(10), ylim=(0, 100), ylabel="probability in %")
+        right.set(title=answer.replace(", ", ",\n"), xticks=range(10), ylim=(0, 100), ylabel="probability in %")
         right.grid(visible=False, axis="x")

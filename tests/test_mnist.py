@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 from test_trio import read_accuracy
 
 from mnist import DATA_DIR, load_mnist
+from model import MODEL_PATH, load_weights, predict_logits
+from picture import prepare, read_picture
 
 TRAINING_IMAGES = Path(DATA_DIR) / "MNIST" / "raw" / "train-images-idx3-ubyte"
 
@@ -30,6 +35,23 @@ def test_shipped_weights(run_script):
     assert result.returncode == 0, result.stderr
     assert "/10000)" in result.stdout.splitlines()[0]
     assert read_accuracy(result.stdout) >= 99.5
+
+
+def test_mnist_as_pictures():
+    """Test images, saved as pictures and read as predict_CNN.py reads them, are told apart as before."""
+    images, labels = load_mnist(DATA_DIR, train=False, device="cpu")
+    images, labels = images[:2000], labels[:2000]
+    prepared = []
+    for image in images[:, 0]:
+        file = io.BytesIO()
+        Image.fromarray(image.numpy()).save(file, "PNG")
+        prepared.append(torch.from_numpy(prepare(read_picture(file))))
+    model = load_weights(MODEL_PATH)
+    before, after = (
+        100 * float((predict_logits(model, batch).argmax(dim=1) == labels).float().mean())
+        for batch in (images, torch.stack(prepared)[:, None])
+    )
+    assert after > before - 0.3
 
 
 def test_one_epoch_from_scratch(run_script, tmp_path):
