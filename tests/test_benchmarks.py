@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import PROJECT_DIR
-from generated_digits import write_mnist
-from PIL import Image
+from generated_digits import draw_digit, write_mnist
+from PIL import Image, ImageOps
 from torch.utils.flop_counter import FlopCounterMode
 
-from model import CNN
+from model import CNN, MODEL_PATH
 
 sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
 
+import own_pictures
 import speed
 import time_to_accuracy
 
@@ -80,3 +82,51 @@ def test_arithmetic_of_the_network():
         CNN()(torch.zeros(1, 1, 28, 28))
     assert counter.get_total_flops() == speed.FORWARD_FLOP
     assert pytest.approx(25.4e6, rel=0.01) == speed.TRAINING_FLOP
+
+
+def make_own_pictures(folder: Path) -> Path:
+    """Draw six pictures, of which one is blank and one has the wrong label; return the path of their CSV file."""
+    lines = ["path,label,kind,source"]
+    for number, (digit, label, source) in enumerate([(3, 3, "a"), (4, 4, "a"), (7, 7, "b"), (0, 1, "b"), (5, 5, "c")]):
+        picture = ImageOps.invert(draw_digit(digit, (100, 120), (20, 20, 80, 100), pen=8))
+        picture.save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{label},{'odd' if number % 2 else 'even'},{source}")
+    Image.new("L", (50, 50), 255).save(folder / "blank.png")
+    lines.append("blank.png,8,even,c")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder / "labels.csv"
+
+
+def test_own_pictures(tmp_path, monkeypatch, capsys):
+    sheet = tmp_path / "sheet.png"
+    arguments = [make_own_pictures(tmp_path), "--sheet", sheet, "--model-path", MODEL_PATH, MODEL_PATH]
+    monkeypatch.setattr(sys, "argv", ["own_pictures.py", *map(str, arguments)])
+    own_pictures.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "refused: blank.png: no digit found"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert rows[2] == ["all", "6", "66.67 % of 6", "75.00 % of 4", "50.00 % of 2"]
+    assert rows[3] == ["even", "4", "75.00 % of 4", "66.67 % of 3", "100.00 % of 1"]
+    assert rows[4] == ["odd", "2", "50.00 % of 2", "100.00 % of 1", "0.00 % of 1"]
+    assert any(line.startswith("Refused: 1 of 6") for line in lines)
+    assert next(line for line in lines if ": is " in line).startswith("3.png: is 1: Digit 0 (")
+    with Image.open(sheet) as figure:
+        assert figure.size == (1200, 190)
+
+
+@pytest.mark.parametrize("way, is_readable", [("squeeze", False), ("inverted", True), ("border", True)])
+def test_naive_ways(way, is_readable, tmp_path, monkeypatch, capsys):
+    """Dark digits on white: only with light and dark exchanged can they be read at all."""
+    arguments = [make_own_pictures(tmp_path), "--naive", way, "--sheet", tmp_path / "sheet.png"]
+    monkeypatch.setattr(sys, "argv", ["own_pictures.py", *map(str, arguments)])
+    own_pictures.main()
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| all"))
+    share = float(row.split("|")[3].split("%")[0]) / 100
+    assert (share >= 0.5) == is_readable
+
+
+@pytest.mark.parametrize("text", ["", "path,label\n", "path\n1.png\n", "path,label\n1.png,ten\n"])
+def test_labels_that_are_none(text, tmp_path):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match="needs the columns path and label"):
+        own_pictures.read_rows(tmp_path / "labels.csv")
