@@ -17,9 +17,11 @@ DIGIT_SIZE, IMAGE_SIZE = 20, 28  # pixels; the longer side of the digit, and the
 ZOOM = 4  # times DIGIT_SIZE: the size at which strokes are made thicker or thinner
 
 MIN_INK = 0.06  # how far the ink's colour must lie from the paper's; black lies 1 from white
-MIN_CONTRAST = 7.5  # between ink and paper, in standard deviations of the paper
-MIN_SMOOTHNESS = 0.2  # correlation of neighbouring pixels, which is 0 in noise
+MIN_PAPER = 0.1  # of the picture
+MIN_CONTRAST = 20  # between ink and paper, in units of the spread of most of the paper
+MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
 MIN_PART = 0.06  # a part with less ink than this share of the largest is a speck
+MAX_STROKE = 0.3  # of the picture's longer side; what is wider is no stroke
 MAX_GAP = 0.35  # between two parts of one digit, as a share of the largest part's longer side
 THIN_STROKE, NORMAL_STROKE, THICK_STROKE = 2.0, 2.2, 3.6  # pixels in the image of 28x28
 
@@ -94,16 +96,12 @@ def prepare(picture: Image.Image) -> np.ndarray:
     """
     colours = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
     ink = np.linalg.norm(colours - estimate_paper(colours), axis=2) / 3**0.5
-    threshold = otsu_threshold(ink)
-    if ink.max() < MIN_INK or not stands_out(ink, ink > threshold):
-        raise ValueError("no digit found")
-
+    ink = remove_areas(ink)
+    threshold = find_threshold(ink)
     is_digit = select_parts(ink > 0.6 * threshold, ink)
     strongest = np.percentile(ink[is_digit], 75)
     ink = ((ink - 0.25 * threshold) / (strongest - 0.25 * threshold)).clip(0, 1)
-    # The soft edge of the strokes lies around what is surely digit.
-    surroundings = Image.fromarray(is_digit.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
-    ink[np.asarray(surroundings) == 0] = 0
+    ink[~_widen(is_digit)] = 0  # widened, as the soft edges of the strokes lie around what is surely digit
     return fit_into_image(normalize_strokes(Image.fromarray((255 * ink).astype(np.uint8))))
 
 
@@ -117,19 +115,33 @@ def estimate_paper(colours: np.ndarray) -> np.ndarray:
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
     step = max(height, width) // 64 + 1  # some thousand pixels are enough
-    some_terms, some_colours = terms[::step, ::step], colours[::step, ::step]
-    is_border = np.maximum(abs(x), abs(y))[::step, ::step] > 0.85
+    some_terms, some_colours = terms[::step, ::step].reshape(-1, 6), colours[::step, ::step].reshape(-1, 3)
+    is_border = abs(some_terms[:, 1:3]).max(axis=1) > 0.85
 
     paper, num_terms = np.median(some_colours[is_border], axis=0), 1
     coefficients = paper[np.newaxis]
-    for next_num_terms in (3, 6, 6, 6):
-        distances = np.linalg.norm(some_colours - some_terms[..., :num_terms] @ coefficients, axis=2)
+    for next_num_terms in (3, 6, 6):
+        distances = np.linalg.norm(some_colours - some_terms[:, :num_terms] @ coefficients, axis=1)
         is_paper = distances < max(3 * np.median(distances[is_border]), 0.04)
         if is_paper.sum() < 20:  # too few to tell
             break
         num_terms = next_num_terms
-        coefficients = np.linalg.lstsq(some_terms[is_paper][:, :num_terms], some_colours[is_paper], rcond=None)[0]
+        # Least squares by their normal equations, made solvable where a picture is one pixel wide
+        a, b = some_terms[is_paper, :num_terms], some_colours[is_paper]
+        coefficients = np.linalg.solve(a.T @ a + 1e-6 * np.eye(num_terms), a.T @ b)
     return (terms[..., :num_terms] @ coefficients).clip(0, 1)
+
+
+def remove_areas(ink: np.ndarray) -> np.ndarray:
+    """Return ink (H, W), floats, less what is wider than any stroke: a table beside the paper, or a hard shadow."""
+    half = round(MAX_STROKE * max(ink.shape) / 2)
+    areas = ink
+    # The least ink within a window around each pixel, and of that the most: nothing is left of what is narrower.
+    for reduce in (np.min, np.max):
+        areas = np.pad(areas, half, mode="edge")
+        for axis in (0, 1):
+            areas = reduce(np.lib.stride_tricks.sliding_window_view(areas, 2 * half + 1, axis), axis=2)
+    return ink - areas
 
 
 def otsu_threshold(values: np.ndarray) -> float:
@@ -138,23 +150,39 @@ def otsu_threshold(values: np.ndarray) -> float:
     The groups' means differ most, given their sizes (Otsu 1979, "A threshold selection method from gray-level
     histograms").
     """
-    counts, edges = np.histogram(values, bins=128)
-    centres = (edges[:-1] + edges[1:]) / 2
-    num_low, sum_low = counts.cumsum()[:-1], (counts * centres).cumsum()[:-1]
-    num_high, sum_high = counts.sum() - num_low, (counts * centres).sum() - sum_low
-    mean_low, mean_high = sum_low / np.maximum(num_low, 1), sum_high / np.maximum(num_high, 1)
-    separation = num_low * num_high * (mean_high - mean_low) ** 2
-    # Between two far groups all thresholds are as good; the middle one is the safest.
-    return float(np.median(edges[1:-1][separation >= 0.999999 * separation.max()]))
+    values = np.sort(values, axis=None).astype(np.float64)
+    num_low, sum_low = np.arange(1, values.size), values.cumsum()[:-1]
+    num_high, sum_high = values.size - num_low, values.sum() - sum_low
+    separation = num_low * num_high * (sum_high / num_high - sum_low / num_low) ** 2
+    best = separation.argmax()
+    return float(values[best : best + 2].mean())
 
 
-def stands_out(ink: np.ndarray, is_ink: np.ndarray) -> bool:
-    """Return whether ink (H, W), floats, is strong where is_ink (H, W) is True and weak elsewhere, and not noise."""
-    paper = ink[~is_ink]
-    contrast = (ink[is_ink].mean() - paper.mean()) / max(float(paper.std()), 1e-6)
+def find_threshold(ink: np.ndarray) -> float:
+    """Return the least strength of ink (H, W), floats, that is ink; raises ValueError where there is none.
+
+    That is so if it is weak, not much stronger than what is left of the paper, or noise.
+    """
+    if ink.max() < MIN_INK:
+        raise ValueError("no digit found")
+    threshold = otsu_threshold(ink)
+    is_ink = ink > threshold
+    is_paper = ~_widen(is_ink)  # without the soft edges of the strokes, which belong to neither
+    if is_paper.mean() < MIN_PAPER:
+        raise ValueError("no digit found")
+    level = np.median(ink[is_paper])
+    # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.
+    spread = np.percentile(abs(ink[is_paper] - level), 68)
+    contrast = (np.median(ink[is_ink]) - level) / max(spread, 1e-3)
     deviation = ink - ink.mean()
     products = (deviation[:, 1:] * deviation[:, :-1]).mean() + (deviation[1:] * deviation[:-1]).mean()
-    return bool(contrast > MIN_CONTRAST and products / 2 > MIN_SMOOTHNESS * ink.var())
+    if contrast < MIN_CONTRAST or products / 2 < MIN_SMOOTHNESS * ink.var():
+        raise ValueError("no digit found")
+    return threshold
+
+
+def _widen(mask: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))) > 0
 
 
 def label_parts(mask: np.ndarray) -> np.ndarray:
@@ -182,16 +210,14 @@ def select_parts(mask: np.ndarray, ink: np.ndarray) -> np.ndarray:
     labels = label_parts(mask)
     weights = np.bincount(labels.ravel(), ink.ravel())
     weights[0] = 0
+    # What reaches the border is rather a line, a shadow or a neighbour than the digit.
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    num_at_border = np.bincount(border, minlength=len(weights))
+    weights *= np.select([num_at_border == 0, num_at_border < len(border) / 6], [1, 0.3], 0.01)
     candidates = np.flatnonzero(weights > MIN_PART * weights.max())
     candidates = candidates[weights[candidates].argsort()[::-1]][:10]
     boxes = {label: bounding_box(labels == label) for label in candidates}
-    height, width = mask.shape
-    # What reaches the border is rather a line, a shadow or a neighbour than the digit.
-    is_cut = {
-        label: top == 0 or left == 0 or bottom == height or right == width
-        for label, (top, bottom, left, right) in boxes.items()
-    }
-    main = max(candidates, key=lambda label: weights[label] * (0.3 if is_cut[label] else 1))
+    main = candidates[0]
 
     def is_near(label: int) -> bool:
         top, bottom, left, right = boxes[label]
@@ -200,7 +226,7 @@ def select_parts(mask: np.ndarray, ink: np.ndarray) -> np.ndarray:
         gap_x = max(left - main_right, main_left - right, 0)
         return np.hypot(gap_y, gap_x) <= MAX_GAP * max(main_bottom - main_top, main_right - main_left)
 
-    chosen = [label for label in candidates if is_near(label) and (is_cut[main] or not is_cut[label])]
+    chosen = [label for label in candidates if is_near(label) and (num_at_border[main] or not num_at_border[label])]
     return np.isin(labels, chosen)
 
 
@@ -214,11 +240,9 @@ def normalize_strokes(ink: Image.Image) -> Image.Image:
     """Return the digit (mode L, light on black), ZOOM times as large as in MNIST, its strokes about as wide."""
     digit = _crop_and_resize(ink, ZOOM * DIGIT_SIZE, Image.Resampling.BICUBIC)
     digit = ImageOps.expand(digit, 3 * ZOOM)
-    is_ink = digit.point(lambda value: 255 * (value > 127))
-    area = np.count_nonzero(is_ink)
-    inner_area = np.count_nonzero(is_ink.filter(ImageFilter.MinFilter(3)))
-    # One pixel of a stroke's width lies along each of its two edges.
-    width = 2 * area / max(area - inner_area, 1) / ZOOM
+    is_ink = np.asarray(digit) > 127
+    edge_length = (is_ink[1:] != is_ink[:-1]).sum() + (is_ink[:, 1:] != is_ink[:, :-1]).sum()
+    width = 2 * is_ink.sum() / max(edge_length, 1) / ZOOM  # each stroke has two edges
     if width < THIN_STROKE:
         return digit.filter(ImageFilter.MaxFilter(2 * round((NORMAL_STROKE - width) * ZOOM / 2) + 1))
     if width > THICK_STROKE:

@@ -31,6 +31,19 @@ def darken(picture: Image.Image) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8))
 
 
+def cast_hard_shadow(picture: Image.Image) -> Image.Image:
+    """Return a picture (mode L) whose right part lies in a shadow with an edge, which crosses the digit."""
+    light = np.where(np.arange(picture.width) < 150, 1, 0.6)
+    return Image.fromarray((np.asarray(picture) * light).astype(np.uint8))
+
+
+def lay_on_table(picture: Image.Image) -> Image.Image:
+    """Return a picture (mode RGB) in which a dark table is seen beside the paper."""
+    picture = picture.copy()
+    ImageDraw.Draw(picture).polygon([(0, 0), (45, 0), (20, 180), (0, 180)], fill=(90, 64, 46))
+    return picture
+
+
 def add_grain(picture: Image.Image) -> Image.Image:
     """Return a picture (mode L) with the noise of a camera in poor light."""
     noise = np.random.default_rng(0).normal(0, 12, (picture.height, picture.width))
@@ -62,6 +75,8 @@ def make_pictures() -> dict[str, tuple[str, Image.Image]]:
         "transparent": (".png", transparent.convert("RGBA")),
         "light on transparent": (".png", light_on_transparent),
         "shadow": (".png", darken(dark.convert("RGB"))),
+        "hard shadow": (".png", cast_hard_shadow(dark)),
+        "table": (".jpg", lay_on_table(dark.convert("RGB"))),
         "grain": (".png", add_grain(dark)),
         "large": (".jpg", dark.resize((2400, 1800))),
         "small": (".png", dark.resize((60, 45), Image.Resampling.BOX)),
