@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import struct
 import warnings
 import zlib
@@ -39,6 +40,8 @@ DAMAGED_PICTURE_ERRORS = (
     struct.error,
     zlib.error,
 )
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or it would print what it thinks of a damaged file
 
 
 def read_picture(path: str | Path) -> Image.Image:
@@ -175,8 +178,8 @@ def find_threshold(ink: np.ndarray) -> float:
     spread = np.percentile(abs(ink[is_paper] - level), 68)
     contrast = (np.median(ink[is_ink]) - level) / max(spread, 1e-3)
     deviation = ink - ink.mean()
-    products = (deviation[:, 1:] * deviation[:, :-1]).mean() + (deviation[1:] * deviation[:-1]).mean()
-    if contrast < MIN_CONTRAST or products / 2 < MIN_SMOOTHNESS * ink.var():
+    products = (deviation[:, 1:] * deviation[:, :-1]).sum() + (deviation[1:] * deviation[:-1]).sum()
+    if contrast < MIN_CONTRAST or products / 2 < MIN_SMOOTHNESS * (deviation**2).sum():
         raise ValueError("no digit found")
     return threshold
 

@@ -12,6 +12,7 @@ import random
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -96,6 +97,7 @@ def fuzz(num_files: int, seed: int = 0) -> tuple[collections.Counter, list[str]]
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("error")
     outcomes, failures = fuzz(int(sys.argv[1]))
     print(*failures, *outcomes.most_common(), f"{len(failures)} failures", sep="\n")
     sys.exit(1 if failures else 0)

@@ -47,12 +47,14 @@ def bad_pictures() -> dict[str, tuple[bytes, str]]:
     """Return the bytes of files by their names, and a part of what is said about each."""
     four = draw_four()
     png, jpeg = to_bytes(four, "PNG"), to_bytes(four, "JPEG")
+    stripes = Image.linear_gradient("L").resize((1, 60)).point(lambda value: value % 40 * 6)
     return {
         "empty.png": (b"", "not a picture"),
         "text.png": (b"no picture at all", "not a picture"),
         "half.png": (png[: len(png) // 2], "damaged"),
         "half.jpg": (jpeg[: len(jpeg) // 2], "damaged"),
         "dot.png": (to_bytes(Image.new("L", (1, 1)), "PNG"), "no digit found"),
+        "stripes.png": (to_bytes(stripes, "PNG"), "no digit found"),
         "line.png": (to_bytes(Image.new("L", (1, 5000), 255), "PNG"), "no digit found"),
         "row.png": (to_bytes(Image.new("L", (5000, 1), 255), "PNG"), "no digit found"),
         "huge.png": (huge_png(30_000, 30_000), "50 million pixels"),
