@@ -117,7 +117,7 @@ def test_full_disk_keeps_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["cnn_.pth"]
 
 
-NUM_KILLS = int(os.environ.get("NUM_KILLS", 4))  # more than in every run: NUM_KILLS=50 python -m pytest -k kill
+NUM_KILLS = int(os.environ.get("NUM_KILLS", 2))  # more than in every run: NUM_KILLS=50 python -m pytest -k kill
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -221,10 +221,6 @@ def test_weights_cut_anywhere_raise_one_clear_error(tmp_path):
     "script, case",
     [
         ("predict_CNN.py", "missing"),
-        ("predict_CNN.py", "cut in the middle"),
-        ("predict_CNN.py", "another network"),
-        ("predict_CNN.py", "another number of classes"),
-        ("test_CNN.py", "missing"),
         ("test_CNN.py", "another number of classes"),
     ],
 )

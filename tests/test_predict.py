@@ -38,9 +38,10 @@ def cast_hard_shadow(picture: Image.Image) -> Image.Image:
 
 
 def lay_on_table(picture: Image.Image) -> Image.Image:
-    """Return a picture (mode RGB) in which a dark table is seen beside the paper."""
+    """Return a picture (mode RGB) in which a dark table is seen at two sides of the paper."""
     picture = picture.copy()
-    ImageDraw.Draw(picture).polygon([(0, 0), (45, 0), (20, 180), (0, 180)], fill=(90, 64, 46))
+    table = [(0, 0), (65, 0), (60, 140), (125, 160), (125, 180), (0, 180)]
+    ImageDraw.Draw(picture).polygon(table, fill=(20, 15, 12))
     return picture
 
 
@@ -58,7 +59,7 @@ def make_pictures() -> dict[str, tuple[str, Image.Image]]:
     transparent.putalpha(light)
     light_on_transparent = Image.new("LA", dark.size, 255)
     light_on_transparent.putalpha(light)
-    red_on_brown = ImageOps.colorize(light, black=(90, 93, 40), white=(200, 40, 40))  # of about the same brightness
+    red_on_brown = ImageOps.colorize(light, black=(110, 98, 72), white=(200, 40, 40))  # of about the same brightness
     return {
         "light on dark": (".png", light),
         "dark on light": (".jpg", dark),
@@ -78,6 +79,7 @@ def make_pictures() -> dict[str, tuple[str, Image.Image]]:
         "hard shadow": (".png", cast_hard_shadow(dark)),
         "table": (".jpg", lay_on_table(dark.convert("RGB"))),
         "grain": (".png", add_grain(dark)),
+        "blurred": (".png", dark.filter(ImageFilter.GaussianBlur(3))),
         "large": (".jpg", dark.resize((2400, 1800))),
         "small": (".png", dark.resize((60, 45), Image.Resampling.BOX)),
         "elsewhere": (".webp", ImageOps.expand(ImageChops.offset(dark, -100, 20), (10, 90, 200, 0), 255)),
@@ -116,6 +118,23 @@ def test_the_form_of_mnist(size):
     assert abs(rows.mean() - 13.5) <= 0.5 and abs(columns.mean() - 13.5) <= 0.5
 
 
+def test_images_in_the_form_of_mnist_hardly_change():
+    """Some move by a pixel, where the centre of mass lies between two; most keep their place and their grey levels."""
+    for pen in (9, 14, 24):
+        images = [prepare(draw_digit(digit, (200, 220), (50, 40, 150, 180), pen)).astype(float) for digit in STROKES]
+        again = [prepare(Image.fromarray(image.astype(np.uint8))) for image in images]
+        changes = [abs(image - other).sum() / image.sum() for image, other in zip(images, again)]
+        assert np.median(changes) < 0.2
+
+
+def test_edges_stay_grey():
+    """Where the edge of a slanted stroke runs through a pixel, the pixel is as light as the part that it covers."""
+    picture = Image.new("L", (200, 200))
+    ImageDraw.Draw(picture).line((60, 20, 140, 180), fill=255, width=24)
+    image = prepare(picture)
+    assert 0.2 < ((image > 30) & (image < 225)).sum() / (image > 0).sum() < 0.7
+
+
 def test_centre_of_mass():
     """A heavy foot pulls an L downwards and to the left, so that it is drawn higher and further right."""
     picture = Image.new("L", (100, 100))
@@ -148,11 +167,22 @@ def draw_neighbour(pencil: ImageDraw.ImageDraw) -> None:
     pencil.arc((222, 60, 280, 120), 90, 270, fill=0, width=9)
 
 
-@pytest.mark.parametrize("draw", [draw_specks, draw_ruled_lines, draw_neighbour])
+def draw_blot(pencil: ImageDraw.ImageDraw) -> None:
+    pencil.ellipse((15, 60, 32, 77), fill=0)
+
+
+@pytest.mark.parametrize("draw", [draw_specks, draw_ruled_lines, draw_neighbour, draw_blot])
 def test_what_does_not_belong_to_the_digit(draw):
     picture = ImageOps.invert(draw_three())
     expected = prepare(picture).astype(float)
     draw(ImageDraw.Draw(picture))
+    assert np.abs(prepare(picture) - expected).sum() / expected.sum() < 0.02
+
+
+def test_table_with_more_ink_than_the_digit():
+    picture = ImageOps.invert(draw_digit(3, (240, 180), (130, 30, 200, 140), pen=4))
+    expected = prepare(picture).astype(float)
+    ImageDraw.Draw(picture).polygon([(0, 0), (30, 0), (25, 180), (0, 180)], fill=15)
     assert np.abs(prepare(picture) - expected).sum() / expected.sum() < 0.02
 
 
@@ -187,7 +217,7 @@ def test_thin_and_thick_digits_are_read(digit, pen, model):
 def draw_no_digits() -> dict[str, np.ndarray]:
     """Return pictures (H, W) or (H, W, 3), 0..255, without a digit: blanks, gradients and noises of several kinds."""
     generator = np.random.default_rng(0)
-    pictures = {}
+    pictures = {"narrow wave": 128 + 100 * np.sin(6 * np.linspace(0, 1, 16))[np.newaxis].repeat(28, axis=0)}
     for size in (28, 64, 200, 400):
         shape = height, width = size, int(size * generator.uniform(0.7, 1.4))
         y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
@@ -204,6 +234,7 @@ def draw_no_digits() -> dict[str, np.ndarray]:
             "spot of light": 255 - 255 * np.hypot(x - 0.5, y - 0.5),
             "light from aside": 255 - 200 * np.hypot(x - 0.3, y - 0.6),
             "edge of a shadow": 255 / (1 + np.exp(-8 * (x - 0.5))),
+            "faint line": 255 - 8 * ((abs(x - 0.5) < 0.05) & (abs(y - 0.5) < 0.3)),
             "waves": 128 + 100 * np.sin(6 * x),
             "paper": 245 + 4 * white_noise,
             "weak noise": 128 + 20 * white_noise,
@@ -292,15 +323,15 @@ def test_the_shipped_picture_from_anywhere(run_script, tmp_path):
 
 
 def test_figures_of_many_pictures(run_script, tmp_path):
-    names = [f"a $ digit_{number}.png" for number in range(31)]
+    names = [f"a $ digit_{number}.png" for number in range(6)]
     for name in names:
         draw_three().save(tmp_path / name)
     result = run_script("predict_CNN.py", *names, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    answers, saved = result.stdout.splitlines()[:31], result.stdout.splitlines()[31:]
+    answers, saved = result.stdout.splitlines()[:6], result.stdout.splitlines()[6:]
     assert all(line.startswith(f"{name}: Digit 3 (") for name, line in zip(names, answers))
-    assert saved == [f"Figure saved to prediction_{page}.png" for page in range(1, 8)]
-    for page, size in ((1, (900, 1500)), (7, (900, 300))):
+    assert saved == [f"Figure saved to prediction_{page}.png" for page in (1, 2)]
+    for page, size in ((1, (900, 1500)), (2, (900, 300))):
         with Image.open(tmp_path / f"prediction_{page}.png") as figure:
             assert figure.size == size
 
