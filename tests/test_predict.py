@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from conftest import PROJECT_DIR
 from generated_digits import STROKES, draw_digit
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
+import predict_CNN
 from model import MODEL_PATH, load_weights, predict_logits
 from picture import label_parts, otsu_threshold, prepare, read_picture
 from predict_CNN import format_answer
@@ -336,17 +339,19 @@ def test_figures_of_many_pictures(run_script, tmp_path):
             assert figure.size == size
 
 
-def test_folders(run_script, tmp_path):
+def test_folders(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine" / "more").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
     for name in ("b.png", "a.JPG", "more/c.gif"):
         ImageOps.invert(draw_three()).save(tmp_path / "mine" / name)
     (tmp_path / "mine" / "notes.txt").write_text("no picture")
-    result = run_script("predict_CNN.py", "mine", "empty", "--no-plot", cwd=tmp_path)
-    assert result.returncode == 1
-    names = [line.split(":")[0].replace("\\", "/") for line in result.stdout.splitlines()]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["predict_CNN.py", "mine", "empty", "--no-plot"])
+    assert predict_CNN.main() == 1
+    output, error = capsys.readouterr()
+    names = [line.split(":")[0].replace("\\", "/") for line in output.splitlines()]
     assert names == ["mine/a.JPG", "mine/b.png", "mine/more/c.gif"]
-    assert result.stderr == "predict_CNN.py: error: empty: no pictures in this folder\n"
+    assert error == "predict_CNN.py: error: empty: no pictures in this folder\n"
 
 
 def test_a_bad_picture_does_not_stop_the_others(run_script, tmp_path):

@@ -121,10 +121,10 @@ def test_hopeless_learning_rate_keeps_the_old_weights(generated_mnist, tmp_path,
     assert os.listdir(tmp_path) == ["cnn_.pth"]
 
 
-def test_place_of_the_weights_is_checked_first(generated_mnist, run_script, tmp_path):
-    result = run_script("train_CNN.py", "--data-dir", generated_mnist, "--model-path", tmp_path)
-    assert_one_line_error(result, "train_CNN.py", str(tmp_path), "--model-path")
-    assert result.stdout == ""
+def test_place_of_the_weights_is_checked_first(generated_mnist, tmp_path, monkeypatch, capsys):
+    with pytest.raises(OSError, match=r"--model-path"):
+        train_here(monkeypatch, "--data-dir", generated_mnist, "--model-path", tmp_path)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
