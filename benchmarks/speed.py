@@ -55,7 +55,7 @@ def run(*arguments: str) -> Callable[[], object]:
 def main() -> None:
     """Print a line for each figure."""
     parser = argparse.ArgumentParser(description="Measures training, evaluation and start-up on the CPU.")
-    parser.add_argument("--repeats", type=train_CNN.positive_int, default=3, help="default: %(default)s")
+    parser.add_argument("--repeats", type=train_CNN.whole_number(1, 100), default=3, help="default: %(default)s")
     parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is (default: %(default)s)")
     args = parser.parse_args()
     print(f"{os.cpu_count()} CPU cores, torch {torch.__version__}, medians of {args.repeats}")

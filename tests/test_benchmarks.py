@@ -130,3 +130,11 @@ def test_labels_that_are_none(text, tmp_path):
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ValueError, match="needs the columns path and label"):
         own_pictures.read_rows(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize("benchmark", [own_pictures, speed, time_to_accuracy])
+def test_help(benchmark, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--help"])
+    with pytest.raises(SystemExit) as exit_info:
+        benchmark.main()
+    assert exit_info.value.code == 0 and "default: " in capsys.readouterr().out
