@@ -1,4 +1,7 @@
-"""How the scripts end: with an answer, or with one line that says what is wrong."""
+"""How the scripts end: with an answer, or with one line that says what is wrong.
+
+The scripts import this before torch, which takes seconds to load: Ctrl-C is answered in one line from here on.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,30 @@ import sys
 from pathlib import Path
 from typing import Callable
 
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # what asks a process to end is treated as Ctrl-C is
+
+
+def report_interrupt(kind: type, error: BaseException, traceback: object) -> None:
+    """Stand in for sys.excepthook: end with one line and exit status 130 if the exception is of Ctrl-C."""
+    if not issubclass(kind, KeyboardInterrupt):
+        return sys.__excepthook__(kind, error, traceback)
+    print(f"{Path(sys.argv[0]).name}: error: interrupted; run it again when you like", file=sys.stderr, flush=True)
+    os._exit(130)  # at once: what is half loaded could not end in good order
+
+
+sys.excepthook = report_interrupt
+
 
 def run_script(main: Callable[[], int | None]) -> None:
     """Run `main` and leave the program with the exit status that it returns, 0 for None.
 
     OSError and ValueError, which everything here raises for what a user can mend, become one line on stderr and exit
-    status 1. Ctrl-C, and what asks a process to end, become one too, and 130.
+    status 1.
     """
     script = Path(sys.argv[0]).name
     if sys.stdout is None:  # closed before the program began
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         status = main()
         sys.stdout.flush()
     except BrokenPipeError:
@@ -30,7 +45,4 @@ def run_script(main: Callable[[], int | None]) -> None:
     except (OSError, ValueError) as error:
         print(f"{script}: error: {error}", file=sys.stderr)
         status = 1
-    except KeyboardInterrupt:
-        print(f"{script}: error: interrupted; run it again when you like", file=sys.stderr)
-        status = 130
     sys.exit(status)

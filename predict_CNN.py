@@ -11,11 +11,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from command_line import run_script
+
 import numpy as np
 import torch
 from PIL import Image
 
-from command_line import run_script
 from model import MODEL_PATH, load_weights, predict_logits
 from picture import prepare, read_picture
 from plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure

@@ -10,10 +10,11 @@ import math
 import sys
 from pathlib import Path
 
+from command_line import run_script
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from command_line import run_script
 from mnist import DATA_DIR, load_mnist
 from model import MODEL_PATH, available_devices, load_weights, predict_logits
 from plots import FIGURES_DIR, draw_confusion_matrix, draw_mistakes, save_figure, show_figure

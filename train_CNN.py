@@ -15,12 +15,13 @@ import time
 from pathlib import Path
 from typing import Callable, Iterable
 
+from command_line import run_script
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from command_line import run_script
 from mnist import DATA_DIR, load_mnist
 from model import CNN, MODEL_PATH, available_devices, check_model_path, predict_logits, save_weights
 from plots import FIGURES_DIR, draw_training_curves, save_figure, show_figure

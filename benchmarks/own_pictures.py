@@ -18,12 +18,13 @@ from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from command_line import run_script
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from command_line import run_script
 from model import MODEL_PATH, load_weights
 from picture import IMAGE_SIZE, prepare, read_picture
 from plots import save_figure

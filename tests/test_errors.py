@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
+
+from command_line import run_script as run_main
 
 import pytest
 from conftest import PROJECT_DIR
@@ -16,7 +20,6 @@ from generated_digits import draw_digit
 from PIL import Image, ImageOps
 
 import predict_CNN
-from command_line import run_script as run_main
 from picture import read_picture
 
 
@@ -174,7 +177,6 @@ def test_closed_output(tmp_path):
     [
         (OSError("no disk; buy one"), 1, "predict_CNN.py: error: no disk; buy one\n"),
         (ValueError("bad"), 1, "predict_CNN.py: error: bad\n"),
-        (KeyboardInterrupt(), 130, "predict_CNN.py: error: interrupted; run it again when you like\n"),
     ],
 )
 def test_expected_errors_become_one_line(error, status, line, monkeypatch, capsys):
@@ -186,6 +188,30 @@ def test_expected_errors_become_one_line(error, status, line, monkeypatch, capsy
         run_main(main)
     assert exit_info.value.code == status
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals to one process")
+@pytest.mark.parametrize("seconds, number", [(0.05, signal.SIGINT), (0.4, signal.SIGTERM)])
+def test_interrupted_while_torch_is_loaded(seconds, number, tmp_path):
+    program = (
+        "import runpy, sys; sys.path.insert(0, sys.argv[1]); sys.argv = ['predict_CNN.py']; "
+        "import command_line; print('ready', flush=True); runpy.run_path(sys.path[0] + '/predict_CNN.py')"
+    )
+    command = [sys.executable, "-c", program, str(PROJECT_DIR)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=tmp_path, text=True, **streams)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == "predict_CNN.py: error: interrupted; run it again when you like\n"
+
+
+def test_torch_is_loaded_after_what_answers_an_interrupt():
+    for script in ("train_CNN.py", "test_CNN.py", "predict_CNN.py"):
+        source = (PROJECT_DIR / script).read_text()
+        assert source.index("from command_line import run_script") < source.index("import torch")
 
 
 def test_mistakes_of_ours_are_not_hidden():
