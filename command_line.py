@@ -14,11 +14,16 @@ from typing import Callable
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # what asks a process to end is treated as Ctrl-C is
 
 
+def say_error(message: object) -> None:
+    """Say on stderr, in the one line that all scripts use, what is wrong."""
+    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr, flush=True)
+
+
 def report_interrupt(kind: type, error: BaseException, traceback: object) -> None:
     """Stand in for sys.excepthook: end with one line and exit status 130 if the exception is of Ctrl-C."""
     if not issubclass(kind, KeyboardInterrupt):
         return sys.__excepthook__(kind, error, traceback)
-    print(f"{Path(sys.argv[0]).name}: error: interrupted; run it again when you like", file=sys.stderr, flush=True)
+    say_error("interrupted; run it again when you like")
     os._exit(130)  # at once: what is half loaded could not end in good order
 
 
@@ -31,7 +36,6 @@ def run_script(main: Callable[[], int | None]) -> None:
     OSError and ValueError, which everything here raises for what a user can mend, become one line on stderr and exit
     status 1.
     """
-    script = Path(sys.argv[0]).name
     if sys.stdout is None:  # closed before the program began
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
@@ -40,9 +44,9 @@ def run_script(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:
         # Nobody reads stdout any more, as behind `| head -1`; Python must not try it again while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"{script}: error: stopped, as its output was closed; run it without a pipe", file=sys.stderr)
+        say_error("stopped, as its output was closed; run it without a pipe")
         status = 1
     except (OSError, ValueError) as error:
-        print(f"{script}: error: {error}", file=sys.stderr)
+        say_error(error)
         status = 1
     sys.exit(status)

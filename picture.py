@@ -121,8 +121,7 @@ def estimate_paper(colours: np.ndarray) -> np.ndarray:
     some_terms, some_colours = terms[::step, ::step].reshape(-1, 6), colours[::step, ::step].reshape(-1, 3)
     is_border = abs(some_terms[:, 1:3]).max(axis=1) > 0.85
 
-    paper, num_terms = np.median(some_colours[is_border], axis=0), 1
-    coefficients = paper[np.newaxis]
+    coefficients, num_terms = np.median(some_colours[is_border], axis=0, keepdims=True), 1
     for next_num_terms in (3, 6, 6):
         distances = np.linalg.norm(some_colours - some_terms[:, :num_terms] @ coefficients, axis=1)
         is_paper = distances < max(3 * np.median(distances[is_border]), 0.04)

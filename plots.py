@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Iterator
 
 import numpy as np
 
@@ -35,14 +36,21 @@ MISTAKES_PER_ROW = 10
 PICTURES_PER_FIGURE = 5
 
 
+@contextlib.contextmanager
+def _figure_style() -> Iterator[None]:
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter of a file's name that the font does not have
+        yield
+
+
 def save_figure(path: Path, draw: Callable[..., None], *data: object) -> bool:
     """Let `draw` draw `data` and save the figure at `path`. Return False, after a line on stderr, if that fails."""
     try:
-        import matplotlib
         from matplotlib.figure import Figure
 
-        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a letter of a file's name that the font does not have
+        with _figure_style():
             figure = Figure()
             draw(figure, *data)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,11 +64,9 @@ def save_figure(path: Path, draw: Callable[..., None], *data: object) -> bool:
 def show_figure(draw: Callable[..., None], *data: object) -> bool:
     """Let `draw` draw `data` in a window, and wait until it is closed. Return False where no window can be opened."""
     try:
-        import matplotlib
         from matplotlib import pyplot as plt
 
-        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")
+        with _figure_style():
             figure = plt.figure()
             has_window = figure.canvas.required_interactive_framework is not None
             if has_window:

@@ -8,10 +8,9 @@ or:     python predict_CNN.py my_digit.png another.jpg my_folder
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from command_line import run_script
+from command_line import run_script, say_error
 
 import numpy as np
 import torch
@@ -56,11 +55,6 @@ def format_answer(row: np.ndarray) -> str:
     return answer
 
 
-def report(name: str | Path, error: Exception) -> None:
-    """Say on stderr why there is no answer for the picture of this name."""
-    print(f"predict_CNN.py: error: {name}: {error}", file=sys.stderr)
-
-
 def parse_arguments() -> argparse.Namespace:
     """Return the settings of this run."""
     parser = argparse.ArgumentParser(description="Reads the handwritten digit in a picture.")
@@ -80,7 +74,7 @@ def main() -> int:
         try:
             paths += find_pictures(Path(name))
         except OSError as error:
-            report(name, error)
+            say_error(f"{name}: {error}")
             num_failed += 1
 
     for start in range(0, len(paths), BATCH_SIZE):
@@ -91,7 +85,7 @@ def main() -> int:
                 picture = read_picture(path)
                 images.append(prepare(picture))
             except (OSError, ValueError) as error:
-                report(name, error)
+                say_error(f"{name}: {error}")
                 num_failed += 1
                 continue
             names.append(name)

@@ -8,7 +8,6 @@ import http.server
 import os
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,11 +145,6 @@ def test_read_only_folder(tmp_path, monkeypatch):
         load_mnist(tmp_path, train=True, device="cpu")
 
 
-def damage_images(raw_dir: Path, change) -> None:
-    path = raw_dir / "train-images-idx3-ubyte"
-    path.write_bytes(change(path.read_bytes()))
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -166,7 +160,8 @@ def damage_images(raw_dir: Path, change) -> None:
 )
 def test_damaged_images(change, tmp_path):
     write_mnist(tmp_path, num_train=30, num_test=20)
-    damage_images(tmp_path / "MNIST" / "raw", change)
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(change(path.read_bytes()))
     with pytest.raises(ValueError, match="delete them and run this again"):
         load_mnist(tmp_path, train=True, device="cpu")
 
