@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
-
-from command_line import run_script
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from mnist import DATA_DIR, load_mnist
-from model import MODEL_PATH, available_devices, load_weights, predict_logits
-from plots import FIGURES_DIR, draw_confusion_matrix, draw_mistakes, save_figure, show_figure
+from digits.command_line import add_shared_flags, run_script
+from digits.mnist import load_mnist
+from digits.plots import draw_confusion_matrix, draw_mistakes, save_figure, show_figure
+from digits.weights import load_weights
+from model import predict_logits
 
 NUM_BINS = 15  # of the calibration error
 
@@ -54,18 +53,35 @@ def calibration_error(probabilities: Tensor, labels: Tensor) -> float:
     return 100 * float(sums.abs().sum()) / len(labels)
 
 
+def print_report(logits: Tensor, labels: Tensor) -> None:
+    """Print what logits (N, num_classes) say of images with labels (N,): accuracy, loss, calibration, each digit."""
+    is_correct = logits.argmax(dim=1) == labels
+    low, high = wilson_interval(int(is_correct.sum()), len(labels))
+    print(f"Accuracy: {format_accuracy(is_correct)}, 95 % confidence interval {low:.2f} to {high:.2f} %")
+    print(f"Mean loss: {F.cross_entropy(logits, labels):.4f}")
+    print(f"Expected calibration error: {calibration_error(logits.softmax(dim=1), labels):.2f} %")
+    for digit in labels.unique().tolist():
+        print(f"Digit {digit}: {format_accuracy(is_correct[labels == digit])}", flush=True)
+
+
+def draw_figures(images: Tensor, labels: Tensor, logits: Tensor, figures_dir: Path) -> None:
+    """Draw which digits are mistaken for which, and all misread ones of images (N, 1, 28, 28), into `figures_dir`."""
+    true_digits, probabilities = labels.cpu().numpy(), logits.softmax(dim=1).cpu().numpy()
+    figures = {
+        "confusion_matrix.png": (draw_confusion_matrix, true_digits, probabilities.argmax(axis=1)),
+        "mistakes.png": (draw_mistakes, images[:, 0].cpu().numpy(), true_digits, probabilities),
+    }
+    for name, figure in figures.items():
+        if save_figure(figures_dir / name, *figure):
+            print(f"Figure saved to {figures_dir / name}", flush=True)
+    for figure in figures.values():
+        show_figure(*figure)
+
+
 def parse_arguments() -> argparse.Namespace:
     """Return the settings of this run."""
-    devices = available_devices()
-    parser = argparse.ArgumentParser(
-        description="Evaluates the saved weights on MNIST's test images.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is, or is downloaded to")
-    parser.add_argument("--model-path", type=Path, default=MODEL_PATH, help="the weights")
-    parser.add_argument("--figures-dir", type=Path, default=FIGURES_DIR, help="where the figures go")
-    parser.add_argument("--no-plot", action="store_true", help="draw no figures")
-    parser.add_argument("--device", choices=devices, default=devices[0], help="what to compute on")
+    parser = argparse.ArgumentParser(description="Evaluates the saved weights on MNIST's test images.")
+    add_shared_flags(parser, "--data-dir", "--model-path", "--figures-dir", "--no-plot", "--device")
     return parser.parse_args()
 
 
@@ -74,32 +90,10 @@ def main() -> None:
     args = parse_arguments()
     model = load_weights(args.model_path, args.device)
     images, labels = load_mnist(args.data_dir, train=False, device=args.device)
-
     logits = predict_logits(model, images)
-    probabilities = logits.softmax(dim=1)
-    answers = logits.argmax(dim=1)
-    is_correct = answers == labels
-    low, high = wilson_interval(int(is_correct.sum()), len(labels))
-    print(f"Accuracy: {format_accuracy(is_correct)}, 95 % confidence interval {low:.2f} to {high:.2f} %")
-    print(f"Mean loss: {F.cross_entropy(logits, labels):.4f}")
-    print(f"Expected calibration error: {calibration_error(probabilities, labels):.2f} %")
-    for digit in labels.unique().tolist():
-        print(f"Digit {digit}: {format_accuracy(is_correct[labels == digit])}")
-
+    print_report(logits, labels)
     if not args.no_plot:
-        sys.stdout.flush()
-        images, labels, answers, probabilities = (
-            data.cpu().numpy() for data in (images, labels, answers, probabilities)
-        )
-        figures = {
-            "confusion_matrix.png": (draw_confusion_matrix, labels, answers),
-            "mistakes.png": (draw_mistakes, images[:, 0], labels, probabilities),
-        }
-        for name, figure in figures.items():
-            if save_figure(args.figures_dir / name, *figure):
-                print(f"Figure saved to {args.figures_dir / name}", flush=True)
-        for figure in figures.values():
-            show_figure(*figure)
+        draw_figures(images, labels, logits, args.figures_dir)
 
 
 if __name__ == "__main__":

@@ -18,16 +18,16 @@ from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from command_line import run_script
-
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from model import MODEL_PATH, load_weights
-from picture import IMAGE_SIZE, prepare, read_picture
-from plots import save_figure
+from digits.command_line import MODEL_PATH, run_script
+from digits.picture import read_picture
+from digits.plots import save_figure
+from digits.preparation import IMAGE_SIZE, prepare
+from digits.weights import load_weights
 from predict_CNN import format_answer, predict_probabilities
 from test_CNN import calibration_error
 

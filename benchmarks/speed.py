@@ -21,10 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 import train_CNN
-from mnist import DATA_DIR, load_mnist
+from digits.command_line import PROJECT_DIR, add_shared_flags, run_script, whole_number
+from digits.mnist import load_mnist
 from model import predict_logits
-
-PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # Multiplications and additions for one image: a value of the output takes one of each for every weight it depends on.
 FORWARD_FLOP = 2 * (
@@ -55,8 +54,8 @@ def run(*arguments: str) -> Callable[[], object]:
 def main() -> None:
     """Print a line for each figure."""
     parser = argparse.ArgumentParser(description="Measures training, evaluation and start-up on the CPU.")
-    parser.add_argument("--repeats", type=train_CNN.whole_number(1, 100), default=3, help="default: %(default)s")
-    parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is (default: %(default)s)")
+    parser.add_argument("--repeats", type=whole_number(1, 100), default=3, help="default: %(default)s")
+    add_shared_flags(parser, "--data-dir")
     args = parser.parse_args()
     print(f"{os.cpu_count()} CPU cores, torch {torch.__version__}, medians of {args.repeats}")
 
@@ -96,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

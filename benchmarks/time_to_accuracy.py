@@ -33,9 +33,10 @@ from torchvision import transforms
 from torchvision.datasets import MNIST
 
 import train_CNN
-from mnist import DATA_DIR, load_mnist
-from model import CNN, available_devices
-from plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY_BLUE, save_figure
+from digits.command_line import add_shared_flags, run_script, whole_number
+from digits.mnist import load_mnist
+from digits.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY_BLUE, save_figure
+from model import CNN
 from train_CNN import evaluate
 
 TARGETS = (99.0, 99.2)  # percent of the test images
@@ -62,7 +63,7 @@ def classic(epochs: int) -> Recipe:
     """Return the recipe that this network is mostly seen with: Adam, batches of 32 in the order of the file."""
 
     def train(images: Tensor, labels: Tensor) -> Iterator[nn.Module]:
-        model = CNN().to(images.device, memory_format=torch.contiguous_format)  # the layout that all such scripts have
+        model = CNN().to(memory_format=torch.contiguous_format).to(images.device)  # as all such scripts
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
         for _ in range(epochs):
             model.train()
@@ -178,15 +179,11 @@ def draw_comparison(figure: Figure, results: dict[str, list], title: str) -> Non
 
 def main() -> None:
     """Train every recipe with every seed; print the table and draw the figure after each seed."""
-    devices = available_devices()
     parser = argparse.ArgumentParser(description="Trains three recipes in turn and compares how soon they are right.")
-    parser.add_argument(
-        "--seeds", type=train_CNN.whole_number(1, 100), default=3, help="runs of each (default: %(default)s)"
-    )
+    parser.add_argument("--seeds", type=whole_number(1, 100), default=3, help="runs of each (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="2 epochs on 6,000 images, to see that it works")
-    parser.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where MNIST is (default: %(default)s)")
-    parser.add_argument("--device", choices=devices, default=devices[0], help="default: %(default)s")
     parser.add_argument("--figure", type=Path, default=FIGURE_PATH, help="where it goes (default: %(default)s)")
+    add_shared_flags(parser, "--data-dir", "--device")
     args = parser.parse_args()
 
     test_set = load_mnist(args.data_dir, train=False, device=args.device)
@@ -217,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -7,13 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from generated_digits import write_mnist
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT_DIR))
+import predict_CNN
+from digits.command_line import DATA_DIR, MODEL_PATH, PROJECT_DIR
+from digits.command_line import run_script as run_main
+from digits.weights import load_weights
+from model import CNN, predict_logits
+
 os.environ["MPLBACKEND"] = "Agg"  # no windows on the screen of whoever runs the tests
 
-from generated_digits import write_mnist  # noqa: E402
+TRAINING_IMAGES = DATA_DIR / "MNIST" / "raw" / "train-images-idx3-ubyte"
+needs_mnist = pytest.mark.skipif(
+    not (TRAINING_IMAGES.exists() or TRAINING_IMAGES.with_suffix(".gz").exists()),
+    reason=f"no MNIST in {DATA_DIR}, and tests download nothing; set MNIST_DIR, or run train_CNN.py once",
+)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +60,25 @@ def training(run_script, generated_mnist, tmp_path_factory):
     result = run_script("train_CNN.py", *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout, model_path
+
+
+def run_predict(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """Run predict_CNN.py in this process, which is sooner under way than a new one; return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["predict_CNN.py", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        run_main(predict_CNN.main)
+    return exit_info.value.code
+
+
+@pytest.fixture(scope="session")
+def shipped_model() -> CNN:
+    """Return the network with the shipped weights."""
+    return load_weights(MODEL_PATH)
+
+
+def read_digit(model: CNN, image: np.ndarray) -> int:
+    """Return the digit that the model reads in an image (28, 28), uint8."""
+    return int(predict_logits(model, torch.from_numpy(image)[None, None]).argmax())
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess, script: str, *parts: str) -> None:

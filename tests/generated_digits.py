@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 
 def arc(centre_x: float, centre_y: float, radius_x: float, radius_y: float, start: float, end: float) -> list:
@@ -32,7 +34,12 @@ STROKES = {
 
 
 def draw_digit(
-    digit: int, size: tuple[int, int], box: tuple[float, float, float, float], pen: float, wobble: float = 0.0, seed=0
+    digit: int,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+    pen: float,
+    wobble: float = 0.0,
+    seed: float = 0,
 ) -> Image.Image:
     """Return a picture (mode L) of `size` with a white digit on black in `box` (left, top, right, bottom; pixels).
 
@@ -55,6 +62,23 @@ def draw_digit(
     return picture.resize(size, Image.Resampling.BOX)
 
 
+def draw_three() -> Image.Image:
+    """Return a 3, white on black, off centre (mode L)."""
+    return draw_digit(3, (240, 180), (130, 30, 200, 140), pen=9)
+
+
+def draw_four() -> Image.Image:
+    """Return a 4, black on white (mode L)."""
+    return ImageOps.invert(draw_digit(4, (160, 160), (40, 30, 120, 130), pen=9))
+
+
+def encode(picture: Image.Image, file_type: str, **options: Any) -> bytes:
+    """Return the bytes of a file of this type, such as PNG, that holds the picture."""
+    file = io.BytesIO()
+    picture.save(file, file_type, **options)
+    return file.getvalue()
+
+
 def draw_images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return images (N, 28, 28), uint8, of digits drawn in many ways, and their labels (N,), uint8."""
     generator = random.Random(seed)
@@ -64,7 +88,7 @@ def draw_images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         left, top = generator.uniform(4, 8), generator.uniform(3, 5)
         box = (left, top, left + generator.uniform(12, 18), top + generator.uniform(17, 20))
         pen = generator.uniform(1.5, 3.5)
-        images[index] = draw_digit(int(digit), (28, 28), box, pen, wobble=0.25, seed=generator.random())
+        images[index] = np.asarray(draw_digit(int(digit), (28, 28), box, pen, wobble=0.25, seed=generator.random()))
     return images, labels
 
 

@@ -6,20 +6,17 @@ import re
 import sys
 from pathlib import Path
 
+import own_pictures
 import pytest
+import speed
+import time_to_accuracy
 import torch
-from conftest import PROJECT_DIR
 from generated_digits import draw_digit, write_mnist
 from PIL import Image, ImageOps
 from torch.utils.flop_counter import FlopCounterMode
 
-from model import CNN, MODEL_PATH
-
-sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
-
-import own_pictures
-import speed
-import time_to_accuracy
+from digits.command_line import MODEL_PATH
+from model import CNN
 
 
 def test_quick_comparison(tmp_path, monkeypatch, capsys):

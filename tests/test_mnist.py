@@ -1,63 +1,219 @@
-"""The promises that only real MNIST can show; skipped where it is not at hand, since tests download nothing."""
+"""MNIST's download, from a server on this machine that serves generated digits in MNIST's form, or fails to."""
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
+import gzip
+import hashlib
+import http.server
+import os
+import shutil
+import socket
+import threading
+import time
 
+import numpy as np
 import pytest
-import torch
-from PIL import Image
-from test_trio import read_accuracy
+from conftest import needs_mnist
+from generated_digits import write_idx, write_mnist
+from torchvision.datasets import MNIST
 
-from mnist import DATA_DIR, load_mnist
-from model import MODEL_PATH, load_weights, predict_logits
-from picture import prepare, read_picture
+from digits import mnist
+from digits.command_line import DATA_DIR
+from digits.mnist import load_mnist
 
-TRAINING_IMAGES = Path(DATA_DIR) / "MNIST" / "raw" / "train-images-idx3-ubyte"
 
-pytestmark = pytest.mark.skipif(
-    not (TRAINING_IMAGES.exists() or TRAINING_IMAGES.with_suffix(".gz").exists()),
-    reason=f"no MNIST in {DATA_DIR}; set MNIST_DIR, or run train_CNN.py once",
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory) -> dict[str, bytes]:
+    """Return the four archives, by their names."""
+    data_dir = tmp_path_factory.mktemp("served")
+    write_mnist(data_dir, num_train=30, num_test=20)
+    return {f"{path.name}.gz": gzip.compress(path.read_bytes()) for path in (data_dir / "MNIST" / "raw").iterdir()}
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A mirror of MNIST on this machine, that holds `archives` and does what `way` says."""
+
+    daemon_threads = True
+    archives: dict[str, bytes]
+    way = "good"
+
+
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """Serves the archives of its server in the way that its server is told to."""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        assert isinstance(self.server, Server)
+        content = self.server.archives[self.path.rsplit("/", 1)[-1]]
+        if self.server.way == "hang":
+            time.sleep(60)
+            return
+        if self.server.way == "hang in the middle" and self.command == "GET":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            time.sleep(60)
+            return
+        if self.server.way == "not found":
+            self.send_error(404)
+            return
+        content = {
+            "good": content,
+            "hang in the middle": content,
+            "error page": b"<html>down for maintenance</html>",
+            "wrong checksum": gzip.compress(b"other bytes"),
+            "half": content[: len(content) // 2],
+        }[self.server.way]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET  # torchvision first asks whether it is sent elsewhere
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def mirror(archives, monkeypatch):
+    """Return a server, the only mirror that torchvision knows, whose attribute `way` says what it does."""
+    server = Server(("127.0.0.1", 0), Mirror)
+    server.archives = archives
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    resources = [(name, hashlib.md5(archives[name]).hexdigest()) for name, _ in MNIST.resources]
+    monkeypatch.setattr(MNIST, "resources", resources)
+    monkeypatch.setattr(mnist, "TIMEOUT", 1.5)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_download(mirror, tmp_path):
+    images, labels = load_mnist(tmp_path, train=True, device="cpu")
+    assert images.shape == (30, 1, 28, 28) and labels.shape == (30,)
+    assert load_mnist(tmp_path, train=False, device="cpu")[0].shape == (20, 1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    "way", ["refuse", "hang", "hang in the middle", "not found", "error page", "wrong checksum", "half"]
 )
+def test_failed_download_says_what_to_do_and_can_be_repeated(way, mirror, tmp_path, monkeypatch):
+    mirror.way = way
+    good_mirrors = MNIST.mirrors
+    if way == "refuse":
+        monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # where nothing listens
+    start = time.perf_counter()
+    with pytest.raises(OSError, match=r"could not be downloaded: .*put train-images-idx3-ubyte.gz") as error_info:
+        load_mnist(tmp_path, train=True, device="cpu")
+    assert "\n" not in str(error_info.value)
+    assert time.perf_counter() - start < 15
+
+    mirror.way = "good"
+    monkeypatch.setattr(MNIST, "mirrors", good_mirrors)
+    assert len(load_mnist(tmp_path, train=True, device="cpu")[0]) == 30
 
 
+def test_killed_download_starts_again(mirror, archives, tmp_path):
+    raw_dir = tmp_path / "MNIST" / "raw"
+    raw_dir.mkdir(parents=True)
+    name = "train-images-idx3-ubyte.gz"
+    (raw_dir / name).write_bytes(archives[name][:100])
+    assert len(load_mnist(tmp_path, train=True, device="cpu")[0]) == 30
+
+
+def test_archives_put_there_by_hand_need_no_network(archives, tmp_path, mirror, monkeypatch):
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    raw_dir = tmp_path / "MNIST" / "raw"
+    raw_dir.mkdir(parents=True)
+    for name, content in archives.items():
+        (raw_dir / name).write_bytes(content)
+    assert len(load_mnist(tmp_path, train=True, device="cpu")[0]) == 30
+
+
+def test_time_out_is_set_while_torchvision_loads_and_then_put_back(monkeypatch, tmp_path):
+    during = []
+
+    def fail(*arguments: object, **options: object) -> None:
+        during.append(socket.getdefaulttimeout())
+        raise RuntimeError("no mirror")
+
+    monkeypatch.setattr(mnist, "MNIST", fail)
+    before = socket.getdefaulttimeout()
+    with pytest.raises(OSError, match="could not be downloaded: no mirror;"):
+        load_mnist(tmp_path, train=True, device="cpu")
+    assert during == [mnist.TIMEOUT] and 5 <= mnist.TIMEOUT <= 60
+    assert socket.getdefaulttimeout() == before
+
+
+def test_files_in_place_are_only_read(tmp_path):
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
+    load_mnist(tmp_path, train=True, device="cpu")
+    assert before == {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"MNIST cannot be kept in .* with --data-dir"):
+        load_mnist(tmp_path / "file", train=True, device="cpu")
+
+
+def test_read_only_folder(tmp_path, monkeypatch):
+    def refuse(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "makedirs", refuse)  # as for a user other than root
+    with pytest.raises(OSError, match=r"cannot be kept in .* \(Permission denied\); name another with --data-dir"):
+        load_mnist(tmp_path, train=True, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"",
+        lambda data: data[:10],
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        lambda data: b"\x01\x02" + data[2:],
+        lambda data: data[:3] + b"\x01" + data[4:],
+        lambda data: data[:2] + b"\x07" + data[3:],
+        lambda data: bytes(len(data)),
+    ],
+)
+def test_damaged_images(change, tmp_path):
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ValueError, match="delete them and run this again"):
+        load_mnist(tmp_path, train=True, device="cpu")
+
+
+def test_labels_over_nine(tmp_path):
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    labels = np.arange(30, dtype=np.uint8)
+    write_idx(tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte", labels)
+    with pytest.raises(ValueError, match="do not belong together; delete them"):
+        load_mnist(tmp_path, train=True, device="cpu")
+
+
+def test_images_and_labels_that_do_not_belong_together(generated_mnist, tmp_path):
+    shutil.copytree(generated_mnist, tmp_path / "data")
+    raw_dir = tmp_path / "data" / "MNIST" / "raw"
+    shutil.copy(raw_dir / "train-labels-idx1-ubyte", raw_dir / "t10k-labels-idx1-ubyte")
+    load_mnist(tmp_path / "data", train=True, device="cpu")
+    with pytest.raises(ValueError, match="do not belong together; delete them"):
+        load_mnist(tmp_path / "data", train=False, device="cpu")
+
+
+@needs_mnist
 def test_all_of_mnist():
     for train, num_images in ((True, 60_000), (False, 10_000)):
         images, labels = load_mnist(DATA_DIR, train=train, device="cpu")
         assert images.shape == (num_images, 1, 28, 28) and labels.shape == (num_images,)
         assert images.min() == 0 and images.max() == 255
         assert labels.unique().tolist() == list(range(10))
-
-
-def test_shipped_weights(run_script):
-    result = run_script("test_CNN.py", "--data-dir", DATA_DIR)
-    assert result.returncode == 0, result.stderr
-    assert "/10000)" in result.stdout.splitlines()[0]
-    assert read_accuracy(result.stdout) >= 99.5
-
-
-def test_mnist_as_pictures():
-    """Test images, saved as pictures and read as predict_CNN.py reads them, are told apart as before."""
-    images, labels = load_mnist(DATA_DIR, train=False, device="cpu")
-    images, labels = images[:2000], labels[:2000]
-    prepared = []
-    for image in images[:, 0]:
-        file = io.BytesIO()
-        Image.fromarray(image.numpy()).save(file, "PNG")
-        prepared.append(torch.from_numpy(prepare(read_picture(file))))
-    model = load_weights(MODEL_PATH)
-    before, after = (
-        100 * float((predict_logits(model, batch).argmax(dim=1) == labels).float().mean())
-        for batch in (images, torch.stack(prepared)[:, None])
-    )
-    assert after > before - 0.3
-
-
-def test_one_epoch_from_scratch(run_script, tmp_path):
-    model_path = tmp_path / "cnn_.pth"
-    result = run_script("train_CNN.py", "--epochs", 1, "--data-dir", DATA_DIR, "--model-path", model_path)
-    assert result.returncode == 0, result.stderr
-    assert "Images: 58000 to train with, 2000 to validate with" in result.stdout
-    result = run_script("test_CNN.py", "--data-dir", DATA_DIR, "--model-path", model_path)
-    assert read_accuracy(result.stdout) >= 99.0

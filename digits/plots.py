@@ -6,7 +6,7 @@ import contextlib
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import numpy as np
 
@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-FIGURES_DIR = Path(__file__).resolve().parent / "figures"
-
 # Colours that look different to everybody (Okabe and Ito 2008, "Color universal design")
 BLUE, SKY_BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"
 GRAY = "#888888"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",  # also on a dark page
     "figure.constrained_layout.use": True,
     "font.size": 11,
@@ -122,8 +120,8 @@ def draw_confusion_matrix(figure: Figure, labels: np.ndarray, answers: np.ndarra
     for label, row in enumerate(counts):
         for answer, count in enumerate(row):
             if count or label == answer:
-                style = {"color": GRAY} if label == answer else {"weight": "bold"}
-                axes.text(answer, label, str(count), ha="center", va="center", **style)
+                colour, weight = (GRAY, "normal") if label == answer else ("black", "bold")
+                axes.text(answer, label, str(count), ha="center", va="center", color=colour, weight=weight)
         accuracy = f"{100 * row[label] / row.sum():.2f} %" if row.sum() else "none"
         axes.text(9.7, label, accuracy, va="center")
     axes.text(9.7, -0.7, "accuracy", va="center")

@@ -5,15 +5,12 @@ LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to docu
 
 from __future__ import annotations
 
-import os
 import socket
-from http.client import HTTPException
 from pathlib import Path
 
 from torch import Tensor
 from torchvision.datasets import MNIST
 
-DATA_DIR = os.environ.get("MNIST_DIR") or Path(__file__).resolve().parent / "data"  # unless --data-dir names another
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 TIMEOUT = 20  # seconds without a byte from a mirror
 
@@ -26,23 +23,27 @@ def load_mnist(data_dir: str | Path, train: bool, device: str) -> tuple[Tensor, 
     the files there are damaged.
     """
     raw_dir = Path(data_dir) / "MNIST" / "raw"
-    damage = f"the files in {raw_dir} are damaged; delete them and run this again"
+    earlier_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # or a mirror that does not answer would keep the program waiting for ever
     try:
         dataset = MNIST(data_dir, train=train, download=True)
-    except (RuntimeError, ConnectionError, socket.timeout, HTTPException) as error:
-        if all((raw_dir / name).exists() for name in FILES):
-            raise ValueError(damage) from error
-        reason = " ".join(str(error).split())
-        names = ", ".join(f"{name}.gz" for name in FILES)
-        raise OSError(
-            f"MNIST could not be downloaded: {reason}; try again later, or put {names} into {raw_dir}"
-        ) from error
-    except OSError as error:
-        raise OSError(f"MNIST cannot be kept in {raw_dir} ({error.strerror}); name another with --data-dir") from error
-    except (AssertionError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(damage) from error
+    except Exception as error:  # what mirrors send and files hold can make torchvision raise anything
+        raise _explain(error, raw_dir) from error
+    finally:
+        socket.setdefaulttimeout(earlier_timeout)
     images, labels = dataset.data, dataset.targets
     if not len(images) == len(labels) > 0 or images.shape[1:] != (28, 28) or labels.max() > 9:
         raise ValueError(f"the files in {raw_dir} do not belong together; delete them and run this again")
     return images.unsqueeze(1).to(device), labels.to(device)
+
+
+def _explain(error: Exception, raw_dir: Path) -> OSError | ValueError:
+    """Return an error that says what kept torchvision from loading MNIST, and what to do."""
+    is_from_network = isinstance(error, (ConnectionError, socket.timeout))
+    if isinstance(error, OSError) and error.strerror and not is_from_network:
+        return OSError(f"MNIST cannot be kept in {raw_dir} ({error.strerror}); name another with --data-dir")
+    if all((raw_dir / name).exists() for name in FILES):
+        return ValueError(f"the files in {raw_dir} are damaged; delete them and run this again")
+    reason = " ".join(str(error).split())
+    names = ", ".join(f"{name}.gz" for name in FILES)
+    return OSError(f"MNIST could not be downloaded: {reason}; try again later, or put {names} into {raw_dir}")

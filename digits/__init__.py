@@ -1,0 +1,1 @@
+"""What the three scripts stand on: one file for one thing."""

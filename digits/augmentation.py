@@ -1,0 +1,42 @@
+"""Changes the training images a little each time that they are shown, so that the network never sees one twice."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# How far an image is changed at most
+MAX_ROTATION = 12  # degrees
+MAX_SCALING = 0.12  # 0.12 is from 12 % narrower to 12 % wider, and the same for the height
+MAX_SHEAR = 0.15  # slant: shift of the upper edge against the middle, as a fraction of half the height
+MAX_SHIFT = 2  # pixels
+ELASTICITY = 0.4  # pixels: standard deviation of the shifts that bend the strokes
+
+
+def augment(images: Tensor) -> Tensor:
+    """Return images (N, 1, 28, 28), floats, each rotated, scaled, slanted, shifted and bent by a draw of its own.
+
+    The digits stay what they are (Simard et al. 2003, "Best practices for convolutional neural networks"). Black (0)
+    comes in where an image is moved away from its edge.
+    """
+    num_images, _, height, width = images.shape
+
+    def draw(limit: float) -> Tensor:
+        return torch.empty(num_images, device=images.device).uniform_(-limit, limit)
+
+    angle, shear = draw(math.radians(MAX_ROTATION)), draw(MAX_SHEAR)
+    scale_x, scale_y = 1 + draw(MAX_SCALING), 1 + draw(MAX_SCALING)
+    shift_x, shift_y = draw(2 * MAX_SHIFT / width), draw(2 * MAX_SHIFT / height)  # in units of half the image
+    # For each pixel of the result these two rows give the place in the image that it is taken from.
+    row_x = torch.stack([scale_x * angle.cos(), shear - angle.sin(), shift_x], dim=1)
+    row_y = torch.stack([angle.sin(), scale_y * angle.cos(), shift_y], dim=1)
+    matrices = torch.stack([row_x, row_y], dim=1)  # (N, 2, 3)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    # Random shifts at 5x5 points, and smoothly in between, bend the strokes: an elastic distortion.
+    shifts = torch.randn(num_images, 2, 5, 5, device=images.device) * (2 * ELASTICITY / width)
+    shifts = F.interpolate(shifts, size=(height, width), mode="bicubic", align_corners=True)
+    grid = grid + shifts.permute(0, 2, 3, 1)
+    return F.grid_sample(images, grid, align_corners=False)

@@ -1,0 +1,184 @@
+"""How the scripts end, whatever befalls them, and what their flags take."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+from unittest.mock import ANY
+
+import pytest
+import torch
+from generated_digits import draw_four, encode
+
+from digits.command_line import (
+    DATA_DIR,
+    MODEL_PATH,
+    PROJECT_DIR,
+    add_shared_flags,
+    available_devices,
+    positive_float,
+    show_progress,
+    whole_number,
+)
+from digits.command_line import run_script as run_main
+
+
+def run_here(monkeypatch, main: Callable[[], int | None]) -> object:
+    """Run `main` in this process as a script does; return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["/some/where/predict_CNN.py"])
+    with pytest.raises(SystemExit) as exit_info:
+        run_main(main)
+    return exit_info.value.code
+
+
+@pytest.mark.parametrize("status", [None, 0, 1])
+def test_exit_status_is_that_of_main(status, monkeypatch, capsys):
+    assert run_here(monkeypatch, lambda: status) == status
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [OSError("no disk; buy one"), ValueError("bad")])
+def test_expected_errors_become_one_line(error, monkeypatch, capsys):
+    def main() -> None:
+        raise error
+
+    assert run_here(monkeypatch, main) == 1
+    assert capsys.readouterr() == ("", f"predict_CNN.py: error: {error}\n")
+
+
+def test_mistakes_of_ours_are_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run_main(lambda: 1 // 0)
+
+
+def test_output_that_was_closed_before(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run_here(monkeypatch, lambda: print("unheard")) is None
+    sys.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals to one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt(number, monkeypatch, capsys):
+    def main() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    assert run_here(monkeypatch, main) == 130
+    assert capsys.readouterr().err == "predict_CNN.py: error: interrupted; run it again when you like\n"
+
+
+def test_numbers_of_flags():
+    assert whole_number(1, 10)("10") == 10 and whole_number(0, 5)("0") == 0
+    for text in ("0", "11", "-1", "1.0", "²", "", "1_0"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number from 1 to 10"):
+            whole_number(1, 10)(text)
+    assert positive_float("0.5") == 0.5
+    for text in ("0", "-1", "inf", "nan", "ten", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a number above 0"):
+            positive_float(text)
+
+
+def test_shared_flags(capsys):
+    parser = argparse.ArgumentParser()
+    add_shared_flags(parser, "--data-dir", "--model-path", "--device", "--no-plot")
+    args = parser.parse_args([])
+    assert vars(args) == {"data_dir": DATA_DIR, "model_path": MODEL_PATH, "device": ANY, "no_plot": False}
+    assert args.device == available_devices()[0] and available_devices()[-1] == "cpu"
+    args = parser.parse_args(["--data-dir", "here", "--device", "cpu", "--no-plot"])
+    assert (args.data_dir, args.device, args.no_plot) == (Path("here"), "cpu", True)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    assert f"(default:{MODEL_PATH})" in "".join(capsys.readouterr().out.split())
+
+
+def test_the_fastest_device_comes_first(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert available_devices() == ["cuda", "cpu"]
+
+
+def test_progress(monkeypatch, capsys):
+    monkeypatch.setattr(time, "perf_counter", lambda: 105.0)
+    show_progress(10, 40, start=100.0)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for step in (9, 10, 40):
+        show_progress(step, 40, start=100.0)
+    assert capsys.readouterr().out == "\r  step 10/40, 15 s left in this epoch \r" + " " * 60 + "\r"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_closed_output(tmp_path):
+    (tmp_path / "four.png").write_bytes(encode(draw_four(), "PNG"))
+    command = [sys.executable, str(PROJECT_DIR / "predict_CNN.py"), "--no-plot", *["four.png"] * 300]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline().startswith("four.png: Digit 4")
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status >> 8
+    assert process.returncode == 1
+    assert error == "predict_CNN.py: error: stopped, as its output was closed; run it without a pipe\n"
+    if sys.platform == "linux":
+        assert usage.ru_maxrss < 1_000_000  # kilobytes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no links and no home in this sense")
+def test_from_anywhere_through_a_link_and_with_all_warnings(tmp_path):
+    """Another folder, a link in a path with spaces, no home, no display, and every warning an error of ours."""
+    folder = tmp_path / "my own folder"
+    folder.mkdir()
+    (folder / "predict link.py").symlink_to(PROJECT_DIR / "predict_CNN.py")
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "DISPLAY", "MPLBACKEND")}
+    modules = "command_line", "model", "picture", "plots", "predict_CNN", "__main__"
+    flags = [part for module in modules for part in ("-W", f"error:::{module}")]
+    command = [sys.executable, *flags, str(folder / "predict link.py")]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0 and result.stderr == ""
+    assert result.stdout.startswith("handwritten_digit.png: Digit 8 (")
+    assert (tmp_path / "prediction_1.png").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_progress_on_a_terminal(generated_mnist, tmp_path):
+    ours, theirs = os.openpty()
+    arguments = ["--data-dir", str(generated_mnist), "--epochs", "1", "--no-plot"]
+    arguments += ["--model-path", str(tmp_path / "cnn_.pth")]
+    command = [sys.executable, str(PROJECT_DIR / "train_CNN.py"), *arguments]
+    assert subprocess.run(command, stdout=theirs, timeout=300).returncode == 0
+    output = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert re.search(r"\r  step 10/19, \d+ s left in this epoch", output)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252:strict", "ascii:strict"])
+def test_names_that_the_output_cannot_show(encoding, training, generated_mnist, tmp_path):
+    """As on a Windows console, or redirected there: such letters are shown with escapes, and the work is done."""
+    folder = tmp_path / "четыре_四"
+    folder.mkdir()
+    model_path, figures_dir = folder / "cnn_.pth", folder / "figures"
+    for name in ("1_四.png", "2.png"):
+        (folder / name).write_bytes(encode(draw_four(), "PNG"))
+    train = ["--epochs", "1", "--data-dir", generated_mnist, "--model-path", model_path, "--figures-dir", figures_dir]
+    test = ["--data-dir", generated_mnist, "--model-path", training[1], "--figures-dir", figures_dir]
+    commands = {
+        "train_CNN.py": (train, r"\nWeights saved to .*\\u56db.cnn_\.pth\n"),
+        "test_CNN.py": (test, r"\nFigure saved to .*\\u56db.figures.mistakes\.png\n"),
+        "predict_CNN.py": ([folder, "--no-plot"], r"1_\\u56db\.png: Digit 4 .*\n.*\\u56db.2\.png: Digit 4 .*\n"),
+    }
+    for script, (arguments, pattern) in commands.items():
+        command = [sys.executable, str(PROJECT_DIR / script), *map(str, arguments)]
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
+        assert result.returncode == 0 and result.stderr == b""
+        assert re.search(pattern, result.stdout.decode(encoding.split(":")[0]).replace("\r", ""))

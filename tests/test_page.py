@@ -1,0 +1,136 @@
+"""Ink and paper told apart: in uneven light, on coloured paper, beside a table, and where there is no ink."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import read_digit
+from generated_digits import draw_digit, draw_three
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from digits.page import otsu_threshold
+from digits.preparation import prepare
+
+
+def darken(picture: Image.Image) -> Image.Image:
+    """Return a picture (mode RGB) as in the shadow of a hand: paper on the right is as dark as ink on the left."""
+    light = np.linspace(1, 0.3, picture.width) ** 1.5
+    pixels = (np.asarray(picture) * 0.7 + 70) * light[np.newaxis, :, np.newaxis]
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def cast_hard_shadow(picture: Image.Image) -> Image.Image:
+    """Return a picture (mode L) whose right part lies in a shadow with an edge, which crosses the digit."""
+    light = np.where(np.arange(picture.width) < 150, 1, 0.6)
+    return Image.fromarray((np.asarray(picture) * light).astype(np.uint8))
+
+
+def lay_on_table(picture: Image.Image) -> Image.Image:
+    """Return a picture (mode RGB) in which a dark table is seen at two sides of the paper."""
+    picture = picture.copy()
+    table = [(0, 0), (65, 0), (60, 140), (125, 160), (125, 180), (0, 180)]
+    ImageDraw.Draw(picture).polygon(table, fill=(20, 15, 12))
+    return picture
+
+
+def add_grain(picture: Image.Image) -> Image.Image:
+    """Return a picture (mode L) with the noise of a camera in poor light."""
+    noise = np.random.default_rng(0).normal(0, 12, (picture.height, picture.width))
+    return Image.fromarray((np.asarray(picture) * 0.8 + 25 + noise).clip(0, 255).astype(np.uint8))
+
+
+def make_pages() -> dict[str, Image.Image]:
+    """Return a drawn 3 on many kinds of paper, in many kinds of light."""
+    light, dark = draw_three(), ImageOps.invert(draw_three())
+    return {
+        "gray on gray": dark.point(lambda value: 90 + value * 0.25),
+        # red on brown of about the same brightness
+        "colours of one brightness": ImageOps.colorize(light, black=(110, 98, 72), white=(200, 40, 40)),
+        "shadow": darken(dark.convert("RGB")),
+        "hard shadow": cast_hard_shadow(dark),
+        "table": lay_on_table(dark.convert("RGB")),
+        "grain": add_grain(dark),
+        "blurred": dark.filter(ImageFilter.GaussianBlur(3)),
+    }
+
+
+@pytest.mark.parametrize("way", make_pages())
+def test_any_page_gives_the_same_image(way, shipped_model):
+    image = prepare(make_pages()[way])
+    expected = prepare(draw_three())
+    assert np.abs(image.astype(float) - expected).sum() / expected.sum() < 0.25
+    assert read_digit(shipped_model, image) == 3
+
+
+def draw_no_digits() -> dict[str, np.ndarray]:
+    """Return pictures (H, W) or (H, W, 3), 0..255, without a digit: blanks, gradients and noises of several kinds."""
+    generator = np.random.default_rng(0)
+    pictures = {"narrow wave": 128 + 100 * np.sin(6 * np.linspace(0, 1, 16))[np.newaxis].repeat(28, axis=0)}
+    for size in (28, 64, 200, 400):
+        shape = height, width = size, int(size * generator.uniform(0.7, 1.4))
+        y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
+        white_noise = generator.normal(size=shape)
+        kinds = {
+            "black": np.zeros(shape),
+            "gray": np.full(shape, 128),
+            "white": np.full(shape, 255),
+            "red": np.full((*shape, 3), (200, 30, 30)),
+            "gradient": 255 * x,
+            "weak gradient": 100 + 60 * y,
+            "diagonal gradient": 127 * (x + y),
+            "coloured gradient": np.stack([255 * x, 255 * y, 128 + 0 * x], axis=2),
+            "spot of light": 255 - 255 * np.hypot(x - 0.5, y - 0.5),
+            "light from aside": 255 - 200 * np.hypot(x - 0.3, y - 0.6),
+            "edge of a shadow": 255 / (1 + np.exp(-8 * (x - 0.5))),
+            "faint line": 255 - 8 * ((abs(x - 0.5) < 0.05) & (abs(y - 0.5) < 0.3)),
+            "waves": 128 + 100 * np.sin(6 * x),
+            "paper": 245 + 4 * white_noise,
+            "weak noise": 128 + 20 * white_noise,
+            "strong noise": 128 + 60 * white_noise,
+            "even noise": generator.uniform(0, 255, shape),
+            "coloured noise": generator.uniform(0, 255, (*shape, 3)),
+            "rare dots": np.where(generator.random(shape) < 0.02, 0, 255),
+            "dots": np.where(generator.random(shape) < 0.1, 255, 0),
+            "black or white": 255 * (generator.random(shape) < 0.5),
+            "noise on a gradient": 255 * x + 10 * white_noise,
+        }
+        for radius in (1, 2, 4):
+            noise = Image.fromarray(generator.uniform(0, 255, shape).astype(np.uint8))
+            blurred = np.asarray(noise.filter(ImageFilter.GaussianBlur(radius)), dtype=float)
+            kinds[f"noise blurred by {radius}"] = blurred
+            kinds[f"strong noise blurred by {radius}"] = 128 + (blurred - blurred.mean()) * 50 / blurred.std()
+        pictures.update({f"{kind}, {size}": picture for kind, picture in kinds.items()})
+    return pictures
+
+
+def test_no_digit_is_made_up():
+    pictures = draw_no_digits()
+    assert len(pictures) >= 100
+    found = []
+    for kind, pixels in pictures.items():
+        try:
+            prepare(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
+            found.append(kind)
+        except ValueError as error:
+            assert str(error) == "no digit found"
+    assert found == []
+
+
+def test_table_with_more_ink_than_the_digit():
+    picture = ImageOps.invert(draw_digit(3, (240, 180), (130, 30, 200, 140), pen=4))
+    expected = prepare(picture).astype(float)
+    ImageDraw.Draw(picture).polygon([(0, 0), (30, 0), (25, 180), (0, 180)], fill=15)
+    assert np.abs(prepare(picture) - expected).sum() / expected.sum() < 0.02
+
+
+def test_otsu_threshold():
+    """Against all thresholds tried one by one, by the definition: least variance within the two groups."""
+    values = np.random.default_rng(0).normal(size=1000) + np.repeat([0, 5], (700, 300))
+    threshold = otsu_threshold(values)
+
+    def variance_within(limit: float) -> float:
+        return sum(group.size * group.var() for group in (values[values <= limit], values[values > limit]))
+
+    best = min(variance_within(limit) for limit in np.linspace(values.min(), values.max(), 500)[1:-1])
+    assert variance_within(threshold) < 1.02 * best
+    assert 0.3 < otsu_threshold(np.array([0.0, 0, 0, 1, 1])) < 0.7

@@ -1,0 +1,101 @@
+"""Predicting pictures drawn here, as a process, the way a user runs it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run_predict
+from generated_digits import draw_digit, draw_four, draw_three, encode
+from PIL import Image, ImageOps
+
+import predict_CNN
+from digits.command_line import PROJECT_DIR
+from predict_CNN import format_answer
+
+
+@pytest.mark.parametrize("name", ["my own four.png", 'it\'s "4".png', "vier_äöü_四.png", "-4.png", "$x_$.png"])
+def test_odd_names(name, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(encode(draw_four(), "PNG"))
+    assert run_predict(monkeypatch, "--", name) == 0
+    output, error = capsys.readouterr()
+    assert output.startswith(f"{name}: Digit 4 (") and error == ""
+    assert (tmp_path / "prediction_1.png").exists()
+
+
+def test_figure_that_cannot_be_saved_costs_no_answer(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("prediction_1.png").mkdir()  # in the way, as a folder that cannot be written to would be
+    Path("four.png").write_bytes(encode(draw_four(), "PNG"))
+    assert run_predict(monkeypatch, "four.png") == 0
+    output, error = capsys.readouterr()
+    assert output.startswith("four.png: Digit 4 (") and output.count("\n") == 1
+    assert "prediction_1.png could not be drawn" in error and error.count("\n") == 1
+
+
+def test_trained_weights_predict_a_drawn_picture(training, run_script, tmp_path):
+    draw_digit(4, (200, 300), (30, 40, 150, 240), pen=20).save(tmp_path / "four.png")
+    result = run_script("predict_CNN.py", "four.png", "--no-plot", "--model-path", training[1], cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"four\.png: Digit 4 \(\d+\.\d\d %\)\n", result.stdout)
+
+
+def test_answers():
+    row = np.full(10, 0.0)
+    row[8], row[3] = 0.9998, 0.0002
+    assert format_answer(row) == "Digit 8 (99.98 %)"
+    row[8], row[3] = 0.374, 0.5812
+    assert format_answer(row) == "Digit 3 (58.12 %), perhaps 8 (37.40 %)"
+
+
+def test_the_shipped_picture_from_anywhere(run_script, tmp_path):
+    result = run_script("predict_CNN.py", "--no-plot", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("handwritten_digit.png: Digit 8 (") and result.stdout.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_of_many_pictures(run_script, tmp_path):
+    names = [f"a $ digit_{number}.png" for number in range(6)]
+    for name in names:
+        draw_three().save(tmp_path / name)
+    result = run_script("predict_CNN.py", *names, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    answers, saved = result.stdout.splitlines()[:6], result.stdout.splitlines()[6:]
+    assert all(line.startswith(f"{name}: Digit 3 (") for name, line in zip(names, answers))
+    assert saved == [f"Figure saved to prediction_{page}.png" for page in (1, 2)]
+    for page, size in ((1, (900, 1500)), (2, (900, 300))):
+        with Image.open(tmp_path / f"prediction_{page}.png") as figure:
+            assert figure.size == size
+
+
+def test_folders(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine" / "more").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for name in ("b.png", "a.JPG", "more/c.gif"):
+        ImageOps.invert(draw_three()).save(tmp_path / "mine" / name)
+    (tmp_path / "mine" / "notes.txt").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["predict_CNN.py", "mine", "empty", "--no-plot"])
+    assert predict_CNN.main() == 1
+    output, error = capsys.readouterr()
+    names = [line.split(":")[0].replace("\\", "/") for line in output.splitlines()]
+    assert names == ["mine/a.JPG", "mine/b.png", "mine/more/c.gif"]
+    assert error == "predict_CNN.py: error: empty: no pictures in this folder\n"
+
+
+def test_a_bad_picture_does_not_stop_the_others(run_script, tmp_path):
+    Image.new("L", (50, 50), 200).save(tmp_path / "blank.png")
+    (tmp_path / "text.png").write_text("no picture")
+    arguments = ("missing.png", "blank.png", "text.png", PROJECT_DIR / "handwritten_digit.png")
+    result = run_script("predict_CNN.py", *arguments, "--no-plot", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "handwritten_digit.png: Digit 8" in result.stdout
+    missing, blank, text = result.stderr.splitlines()
+    assert missing.startswith("predict_CNN.py: error: missing.png: no such file")
+    assert blank == "predict_CNN.py: error: blank.png: no digit found"
+    assert text.startswith("predict_CNN.py: error: text.png: not a picture")

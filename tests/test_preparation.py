@@ -1,0 +1,166 @@
+"""Digits drawn here, so that the right answer is known, brought into the form of MNIST's."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from conftest import needs_mnist, read_digit
+from generated_digits import STROKES, draw_digit, draw_three
+from PIL import Image, ImageDraw, ImageOps
+
+from digits.command_line import DATA_DIR
+from digits.mnist import load_mnist
+from digits.picture import decode_picture
+from digits.preparation import label_parts, prepare
+from model import predict_logits
+
+
+@pytest.mark.parametrize("size", [(20, 28), (60, 90), (300, 200)])
+def test_the_form_of_mnist(size):
+    """The longer side is 20 pixels, the aspect is kept, the centre of mass is in the middle, black is black."""
+    width, height = size
+    picture = Image.new("L", (width + 40, height + 30), 255)
+    pen = round(max(size) / 8)
+    ImageDraw.Draw(picture).rectangle((25, 10, 24 + width, 9 + height), outline=60, width=pen)
+    image = prepare(picture)
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    scale = 20 / max(size)
+    assert abs(len(columns) - width * scale) <= 1 and abs(len(rows) - height * scale) <= 1
+    assert max(len(columns), len(rows)) == 20
+    assert image.max() == 255 and image[13:15, 13:15].max() == 0
+    assert abs(rows.mean() - 13.5) <= 0.5 and abs(columns.mean() - 13.5) <= 0.5
+
+
+def test_images_in_the_form_of_mnist_hardly_change():
+    """Some move by a pixel, where the centre of mass lies between two; most keep their place and their grey levels."""
+    for pen in (9, 14, 24):
+        images = [prepare(draw_digit(digit, (200, 220), (50, 40, 150, 180), pen)).astype(float) for digit in STROKES]
+        again = [prepare(Image.fromarray(image.astype(np.uint8))) for image in images]
+        changes = [abs(image - other).sum() / image.sum() for image, other in zip(images, again)]
+        assert np.median(changes) < 0.2
+
+
+def test_edges_stay_grey():
+    """Where the edge of a slanted stroke runs through a pixel, the pixel is as light as the part that it covers."""
+    picture = Image.new("L", (200, 200))
+    ImageDraw.Draw(picture).line((60, 20, 140, 180), fill=255, width=24)
+    image = prepare(picture)
+    assert 0.2 < ((image > 30) & (image < 225)).sum() / (image > 0).sum() < 0.7
+
+
+def test_centre_of_mass():
+    """A heavy foot pulls an L downwards and to the left, so that it is drawn higher and further right."""
+    picture = Image.new("L", (100, 100))
+    picture.paste(255, (20, 20, 25, 80))
+    picture.paste(255, (20, 68, 40, 80))
+    image = prepare(picture).astype(float)
+    assert abs(image.sum(axis=1) @ np.arange(28) / image.sum() - 13.5) <= 0.5
+    assert abs(image.sum(axis=0) @ np.arange(28) / image.sum() - 13.5) <= 0.5
+
+
+@pytest.mark.parametrize("digit", STROKES)
+@pytest.mark.parametrize("invert", [False, True])
+def test_drawn_digits_are_read(digit, invert, shipped_model):
+    picture = draw_digit(digit, (150, 200), (40, 50, 110, 160), pen=9)
+    image = prepare(ImageOps.invert(picture) if invert else picture)
+    assert read_digit(shipped_model, image) == digit
+
+
+def draw_specks(pencil: ImageDraw.ImageDraw) -> None:
+    for x, y in ((20, 30), (60, 150), (100, 20), (220, 60), (215, 165), (90, 100)):
+        pencil.rectangle((x, y, x + 2, y + 2), fill=0)
+
+
+def draw_ruled_lines(pencil: ImageDraw.ImageDraw) -> None:
+    for y in (15, 155):
+        pencil.line((0, y, 240, y), fill=60, width=3)
+
+
+def draw_neighbour(pencil: ImageDraw.ImageDraw) -> None:
+    pencil.arc((222, 60, 280, 120), 90, 270, fill=0, width=9)
+
+
+def draw_blot(pencil: ImageDraw.ImageDraw) -> None:
+    pencil.ellipse((15, 60, 32, 77), fill=0)
+
+
+@pytest.mark.parametrize("draw", [draw_specks, draw_ruled_lines, draw_neighbour, draw_blot])
+def test_what_does_not_belong_to_the_digit(draw):
+    picture = ImageOps.invert(draw_three())
+    expected = prepare(picture).astype(float)
+    draw(ImageDraw.Draw(picture))
+    assert np.abs(prepare(picture) - expected).sum() / expected.sum() < 0.02
+
+
+def test_loose_parts_belong_to_the_digit():
+    """A 5 whose bar hangs in the air keeps it, as wide as it is; without the bar the rest would fill the image."""
+    picture = Image.new("L", (200, 200), 255)
+    pencil = ImageDraw.Draw(picture)
+    pencil.line((70, 52, 70, 95), fill=0, width=8)
+    pencil.arc((55, 90, 120, 155), 200, 500, fill=0, width=8)
+    without = prepare(picture)
+    pencil.line((85, 50, 135, 50), fill=0, width=8)
+    image = prepare(picture)
+    assert image[:8, 16:].max() == 255 and without[:8, 16:].max() == 0
+
+
+@pytest.mark.parametrize("pen, narrowest, widest", [(2, 1.6, 2.8), (20, 1.8, 2.6), (60, 3.5, 6.2)])
+def test_strokes_become_as_wide_as_in_mnist(pen, narrowest, widest):
+    """A straight stroke of any pen is about as many pixels wide: its brightness, added up across, in 255ths."""
+    picture = Image.new("L", (240, 240))
+    ImageDraw.Draw(picture).rectangle((120 - pen / 2, 30, 120 + pen / 2 - 1, 209), fill=255)
+    widths = prepare(picture)[10:18].sum(axis=1) / 255
+    assert narrowest <= widths.mean() <= widest
+
+
+@pytest.mark.parametrize("pen", [2, 5, 14, 22])
+@pytest.mark.parametrize("digit", [0, 2, 3, 4, 5, 7, 8])
+def test_thin_and_thick_digits_are_read(digit, pen, shipped_model):
+    image = prepare(draw_digit(digit, (200, 220), (50, 40, 150, 180), pen=pen))
+    assert read_digit(shipped_model, image) == digit
+
+
+def test_label_parts():
+    """Against a search from pixel to pixel, on random masks and on a spiral."""
+    generator = np.random.default_rng(0)
+    masks = [generator.random((17, 23)) < density for density in (0, 0.1, 0.3, 0.5, 1)]
+    spiral = np.zeros((19, 19), dtype=bool)
+    for ring in range(0, 9, 2):
+        spiral[ring, ring : 19 - ring] = spiral[ring : 19 - ring, 18 - ring] = True
+        spiral[18 - ring, ring : 19 - ring] = spiral[ring + 2 : 19 - ring, ring] = True
+        spiral[ring + 2, ring : ring + 3] = True
+    for mask in [*masks, spiral]:
+        labels = label_parts(mask)
+        assert ((labels > 0) == mask).all()
+        unseen, parts = set(zip(*np.nonzero(mask))), 0
+        while unseen:
+            open_pixels = [unseen.pop()]
+            label = labels[open_pixels[0]]
+            parts += 1
+            while open_pixels:
+                y, x = open_pixels.pop()
+                assert labels[y, x] == label
+                near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & unseen
+                unseen -= near
+                open_pixels += near
+        assert len(np.unique(labels[mask])) == parts
+
+
+@needs_mnist
+def test_mnist_as_pictures(shipped_model):
+    """Test images, saved as pictures and read as predict_CNN.py reads them, are told apart as before."""
+    images, labels = load_mnist(DATA_DIR, train=False, device="cpu")
+    images, labels = images[:2000], labels[:2000]
+    prepared = []
+    for image in images[:, 0]:
+        file = io.BytesIO()
+        Image.fromarray(image.numpy()).save(file, "PNG")
+        prepared.append(torch.from_numpy(prepare(decode_picture(file))))
+    before, after = (
+        100 * float((predict_logits(shipped_model, batch).argmax(dim=1) == labels).float().mean())
+        for batch in (images, torch.stack(prepared)[:, None])
+    )
+    assert after > before - 0.3

@@ -1,0 +1,91 @@
+"""Evaluating weights on generated digits, as a process, the way a user runs it, and on MNIST."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+import torch
+from conftest import needs_mnist
+from PIL import Image
+
+import test_CNN
+from digits.command_line import DATA_DIR
+from test_CNN import calibration_error, wilson_interval
+
+
+def read_accuracy(output: str) -> float:
+    """Return the percentage that test_CNN.py printed, after checking all that it printed."""
+    first, loss, error, *others = output.splitlines()
+    interval = r"95 % confidence interval (\d+\.\d\d) to (\d+\.\d\d) %"
+    match = re.fullmatch(rf"Accuracy: (\d+\.\d\d) % \((\d+)/(\d+)\), {interval}", first)
+    percent, num_correct, num_images, low, high = match.groups()
+    assert percent == f"{100 * int(num_correct) / int(num_images):.2f}"
+    assert float(low) < float(percent) <= float(high)
+    assert re.fullmatch(r"Mean loss: \d+\.\d{4}", loss)
+    assert re.fullmatch(r"Expected calibration error: \d+\.\d\d %", error)
+    digits = [re.fullmatch(r"Digit (\d): \d+\.\d\d % \((\d+)/(\d+)\)", line).groups() for line in others]
+    assert [digit for digit, _, _ in digits] == [str(digit) for digit in range(10)]
+    assert sum(int(correct) for _, correct, _ in digits) == int(num_correct)
+    assert sum(int(number) for _, _, number in digits) == int(num_images)
+    return float(percent)
+
+
+def test_trained_weights_read_unseen_digits(training, generated_mnist, run_script):
+    result = run_script("test_CNN.py", "--data-dir", generated_mnist, "--model-path", training[1])
+    assert result.returncode == 0, result.stderr
+    assert read_accuracy(result.stdout) >= 95
+
+
+def test_pytest_does_not_collect_the_script(request):
+    assert "test_CNN.py" not in {item.path.name for item in request.session.items}
+    assert not [name for name in vars(test_CNN) if name.startswith("test")]
+
+
+def test_wilson_interval():
+    """Against the roots of the equation that defines it: (share - p)^2 = z^2 p (1 - p) / n."""
+    for num_correct, num_images in ((9958, 10_000), (5, 10), (10, 10), (0, 10)):
+        for bound in wilson_interval(num_correct, num_images):
+            p = bound / 100
+            expected = 1.96**2 * p * (1 - p) / num_images
+            assert (num_correct / num_images - p) ** 2 == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    low, high = wilson_interval(5, 10)
+    assert low < 50 < high
+
+
+def test_calibration_error_of_known_answers():
+    """Of four answers with 90 % three are right, 15 points too few; both with 60 % are right, 40 points too many."""
+    probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
+    labels = torch.tensor([0, 0, 0, 1, 0, 0])
+    assert calibration_error(probabilities, labels) == pytest.approx((4 * 15 + 2 * 40) / 6, abs=1e-4)
+    assert calibration_error(torch.eye(3), torch.arange(3)) == 0
+
+
+def test_evaluation_draws_and_says_where(training, generated_mnist, run_script, tmp_path):
+    arguments = ("--data-dir", generated_mnist, "--model-path", training[1])
+    result = run_script("test_CNN.py", *arguments, "--figures-dir", tmp_path / "figures")
+    assert result.returncode == 0, result.stderr
+    paths = [tmp_path / "figures" / name for name in ("confusion_matrix.png", "mistakes.png")]
+    assert result.stdout.splitlines()[-2:] == [f"Figure saved to {path}" for path in paths]
+    for path in (*paths, training[1].parent.parent / "training_curves.png"):
+        with Image.open(path) as figure:
+            assert figure.size >= (800, 150)
+
+
+def test_evaluation_goes_on_without_its_figures(training, generated_mnist, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    places = {"--data-dir": generated_mnist, "--model-path": training[1], "--figures-dir": tmp_path / "file"}
+    monkeypatch.setattr(sys, "argv", ["test_CNN.py", *(str(word) for place in places.items() for word in place)])
+    test_CNN.main()
+    output, error = capsys.readouterr()
+    assert output.startswith("Accuracy: ") and "Figure" not in output
+    assert error.count("\n") == error.count("could not be drawn") == 2  # one line for each figure
+
+
+@needs_mnist
+def test_shipped_weights(run_script):
+    result = run_script("test_CNN.py", "--data-dir", DATA_DIR)
+    assert result.returncode == 0, result.stderr
+    assert "/10000)" in result.stdout.splitlines()[0]
+    assert read_accuracy(result.stdout) >= 99.5

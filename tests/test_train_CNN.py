@@ -1,0 +1,275 @@
+"""Training on generated digits, as a process, the way a user runs it, and on MNIST."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import assert_one_line_error, needs_mnist
+from generated_digits import draw_images, write_mnist
+from test_test_CNN import read_accuracy
+
+import train_CNN
+from digits.command_line import DATA_DIR, PROJECT_DIR
+from digits.mnist import load_mnist
+from digits.weights import load_weights
+from model import CNN, predict_logits
+
+EPOCH_LINE = re.compile(
+    r"Epoch (\d)/4: loss (\d\.\d{4}), training accuracy (\d+\.\d\d) %, validation accuracy (\d+\.\d\d) %, "
+    r"learning rate (\d\.\d{4}), \d+\.\d s"
+)
+
+
+def test_training_says_what_it_does(training):
+    output, model_path = training
+    lines = output.splitlines()
+    assert lines[0].startswith("Device: ") and lines[0].endswith(", epochs: 4")
+    assert lines[1] == "Images: 2320 to train with, 80 to validate with"
+    epochs = [EPOCH_LINE.fullmatch(line).groups() for line in lines[2:6]]
+    assert [int(epoch[0]) for epoch in epochs] == [1, 2, 3, 4]
+    losses = [float(epoch[1]) for epoch in epochs]
+    assert losses[-1] < losses[0] / 2
+    assert float(epochs[-1][4]) < 0.01  # the learning rate at the end of its cycle
+    assert lines[6] == f"Weights saved to {model_path}"
+    assert lines[7].startswith(f"Validation accuracy {epochs[-1][3]} %, total time ")
+    assert lines[8] == f"Figure saved to {model_path.parent.parent / 'training_curves.png'}"
+    assert len(lines) == 9 and "\r" not in output
+    assert os.listdir(model_path.parent) == ["cnn_.pth"]
+
+
+def test_untrained_weights_do_not(generated_mnist):
+    torch.manual_seed(0)
+    loss, accuracy = train_CNN.evaluate(CNN(), *load_mnist(generated_mnist, train=False, device="cpu"))
+    assert loss > 2 and accuracy <= 40
+
+
+def train_here(monkeypatch, *arguments: object) -> None:
+    """Train in this process, which is sooner under way than a new one."""
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", "--no-plot", *map(str, arguments)])
+    train_CNN.main()
+
+
+def test_one_seed_makes_the_same_bytes_whatever_the_test_images(run_script, tmp_path, monkeypatch):
+    write_mnist(tmp_path, num_train=600, num_test=50)
+
+    def train(name: str, seed: int) -> bytes:
+        arguments = ("--data-dir", tmp_path, "--epochs", 1, "--device", "cpu")
+        train_here(monkeypatch, *arguments, "--seed", seed, "--model-path", tmp_path / name)
+        return (tmp_path / name).read_bytes()
+
+    first = train("first.pth", seed=5)
+    for path in tmp_path.rglob("t10k-*"):
+        path.write_bytes(b"")
+    assert train("second.pth", seed=5) == first
+    assert train("third.pth", seed=6) != first
+    result = run_script("test_CNN.py", "--data-dir", tmp_path, "--model-path", tmp_path / "first.pth")
+    assert_one_line_error(result, "test_CNN.py", "damaged")
+
+
+def test_hopeless_learning_rate_keeps_the_old_weights(generated_mnist, tmp_path, monkeypatch):
+    path = tmp_path / "cnn_.pth"
+    path.write_bytes(b"precious")
+    with pytest.raises(ValueError, match=r"no longer a number, nothing is saved; try a smaller --learning-rate"):
+        train_here(monkeypatch, "--data-dir", generated_mnist, "--model-path", path, "--learning-rate", 1e6)
+    assert path.read_bytes() == b"precious"
+    assert os.listdir(tmp_path) == ["cnn_.pth"]
+
+
+def test_place_of_the_weights_is_checked_first(generated_mnist, tmp_path, monkeypatch, capsys):
+    with pytest.raises(OSError, match=r"--model-path"):
+        train_here(monkeypatch, "--data-dir", generated_mnist, "--model-path", tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--epochs", "0"),
+        ("--epochs", "ten"),
+        ("--epochs", "1e3"),
+        ("--epochs", "9" * 5000),
+        ("--batch-size", "-1"),
+        ("--batch-size", "1000000000"),
+        ("--seed", "9223372036854775808"),
+        ("--seed", "-1"),
+        ("--learning-rate", "0"),
+        ("--learning-rate", "nan"),
+        ("--learning-rate", "1e999"),
+        ("--device", "abacus"),
+        ("--unknown",),
+    ],
+)
+def test_wrong_flags(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        train_CNN.main()
+    assert exit_info.value.code == 2
+    error = capsys.readouterr().err
+    assert arguments[0] in error
+    if arguments[0] == "--device":
+        assert "cpu" in error
+
+
+def test_help_states_the_defaults(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", "--help"])
+    with pytest.raises(SystemExit):
+        train_CNN.main()
+    output = " ".join(capsys.readouterr().out.split())
+    for default in (train_CNN.EPOCHS, train_CNN.BATCH_SIZE, train_CNN.LEARNING_RATE, train_CNN.SEED):
+        assert f"(default: {default})" in output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals to one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_keeps_the_old_weights(number, generated_mnist, tmp_path):
+    path = tmp_path / "cnn_.pth"
+    path.write_bytes(b"precious")
+    arguments = ["--data-dir", str(generated_mnist), "--epochs", "1000", "--no-plot", "--model-path", str(path)]
+    command = [sys.executable, str(PROJECT_DIR / "train_CNN.py"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not process.stdout.readline().startswith("Epoch 1/"):
+        assert process.poll() is None
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == "train_CNN.py: error: interrupted; run it again when you like\n"
+    assert path.read_bytes() == b"precious"
+    assert os.listdir(tmp_path) == ["cnn_.pth"]
+
+
+def test_validation_accuracy_counts_right_answers(training):
+    model = load_weights(training[1])
+    images = torch.from_numpy(draw_images(50, seed=9)[0])[:, None]
+    answers = predict_logits(model, images).argmax(dim=1)
+    wrong_labels = (answers + 1) % 10
+    assert train_CNN.evaluate(model, images, answers)[1] == 100
+    assert train_CNN.evaluate(model, images, wrong_labels)[1] == 0
+    half = torch.cat([answers[:25], wrong_labels[25:]])
+    loss, accuracy = train_CNN.evaluate(model, images, half)
+    assert accuracy == 50
+    probabilities = predict_logits(model, images).double().softmax(dim=1)
+    assert loss == pytest.approx(-float(probabilities[range(50), half].log().mean()), rel=1e-4)
+
+
+def test_training_goes_on_without_its_figure(tmp_path, monkeypatch, capsys):
+    write_mnist(tmp_path / "data", num_train=150, num_test=10)
+    (tmp_path / "file").write_text("")
+    places = {
+        "--data-dir": tmp_path / "data",
+        "--model-path": tmp_path / "cnn_.pth",
+        "--figures-dir": tmp_path / "file",
+    }
+    arguments = [str(word) for place in places.items() for word in place]
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", "--epochs", "2", *arguments])
+    train_CNN.main()
+    output, error = capsys.readouterr()
+    assert "Epoch 2/2" in output and "Figure" not in output
+    assert (tmp_path / "cnn_.pth").exists()
+    path = tmp_path / "file" / "training_curves.png"
+    assert error.count("\n") == 1 and error.startswith(f"train_CNN.py: {path} could not be drawn")
+
+
+@needs_mnist
+def test_one_epoch_from_scratch(run_script, tmp_path):
+    model_path = tmp_path / "cnn_.pth"
+    result = run_script("train_CNN.py", "--epochs", 1, "--data-dir", DATA_DIR, "--model-path", model_path)
+    assert result.returncode == 0, result.stderr
+    assert "Images: 58000 to train with, 2000 to validate with" in result.stdout
+    result = run_script("test_CNN.py", "--data-dir", DATA_DIR, "--model-path", model_path)
+    assert read_accuracy(result.stdout) >= 99.0
+
+
+def train_on_one_image(monkeypatch, epoch_images: int, batch_size: int, **changes) -> CNN:
+    """Show a new model the same image time after time, with steps of length 0; return it as the epoch left it."""
+    for name, value in changes.items():
+        monkeypatch.setattr(train_CNN, name, value)
+    torch.manual_seed(0)
+    image = torch.from_numpy(draw_images(1, seed=3)[0])[:, None]
+    model, optimizer, scheduler = train_CNN.prepare_training(epoch_images, 1, batch_size)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    monkeypatch.setattr(scheduler, "step", lambda: None)
+    labels = torch.full((epoch_images,), 7)
+    train_CNN.train_epoch(model, optimizer, scheduler, image.expand(epoch_images, 1, 28, 28), labels, batch_size)
+    return model
+
+
+def test_gradients_are_those_of_one_batch(monkeypatch):
+    one, three = (
+        [parameter.grad for parameter in train_on_one_image(monkeypatch, n, 4, augment=torch.clone).parameters()]
+        for n in (4, 12)
+    )
+    assert max(float(gradient.abs().max()) for gradient in one) > 0.01
+    for gradient, other in zip(one, three):
+        torch.testing.assert_close(gradient, other, rtol=1e-3, atol=1e-5)
+
+
+def test_batch_norm_averages_over_images_as_they_are(monkeypatch):
+    """Where the augmentation leaves nothing of the images, batch norm's averages are still those of the images."""
+    model = train_on_one_image(monkeypatch, 12, 4, augment=torch.zeros_like)
+    norm = model.get_submodule("layers.1")
+    assert isinstance(norm, torch.nn.BatchNorm2d) and norm.running_mean is not None
+    image = torch.from_numpy(draw_images(1, seed=3)[0])[:, None].float() / 255
+    expected = model.layers[0](image).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_image_is_shown_once_in_a_new_order(monkeypatch):
+    """Image i is all of shade i; what reaches the augmentation is written down."""
+    seen = []
+    monkeypatch.setattr(train_CNN, "augment", lambda images: seen.append(images[:, 0, 0, 0]) or images)
+    images = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(100, 1, 28, 28)
+    training = train_CNN.prepare_training(100, epochs=2, batch_size=30)
+    for _ in range(2):
+        train_CNN.train_epoch(*training, images, torch.arange(100) % 10, batch_size=30)
+    assert [len(batch) for batch in seen] == [30, 30, 30, 10] * 2
+    orders = [(torch.cat(seen[start : start + 4]) * 255).round().int().tolist() for start in (0, 4)]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(100))
+    assert orders[0] != orders[1] and orders[0] != list(range(100))
+    assert training[2].last_epoch == 8  # one step of the schedule for each batch
+
+
+def test_loss_and_accuracy_are_means_over_the_epoch(monkeypatch):
+    """With steps of length 0, and batch norm that does not look at the batch, they are those of the images at once."""
+    monkeypatch.setattr(train_CNN, "augment", torch.clone)
+    model, optimizer, scheduler = train_CNN.prepare_training(50, epochs=1, batch_size=20)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    monkeypatch.setattr(scheduler, "step", lambda: None)
+    monkeypatch.setattr(model, "train", lambda mode=True: torch.nn.Module.train(model, False))
+    images = torch.from_numpy(draw_images(50, seed=4)[0])[:, None]
+    model.eval()
+    labels = predict_logits(model, images).argmax(dim=1)
+    labels[::5] = (labels[::5] + 1) % 10
+    monkeypatch.setattr(train_CNN, "update_bn", lambda batches, model: None)
+    expected = train_CNN.evaluate(model, images, labels)
+    loss, accuracy = train_CNN.train_epoch(model, optimizer, scheduler, images, labels, batch_size=20)
+    assert accuracy == expected[1] == 80
+    assert loss == pytest.approx(expected[0], rel=1e-4)
+
+
+def test_schedule_climbs_and_falls():
+    _, optimizer, scheduler = train_CNN.prepare_training(256, epochs=15, batch_size=128, learning_rate=0.5)
+    rates = []
+    for _ in range(30):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step() if len(rates) < 30 else None
+    assert max(rates) == pytest.approx(0.5, rel=1e-3) and 7 <= rates.index(max(rates)) <= 10
+    assert rates[0] == pytest.approx(0.5 / 25) and rates[-1] < 0.001
+    group = optimizer.param_groups[0]
+    assert (group["momentum"], group["weight_decay"]) == (train_CNN.MOMENTUM, train_CNN.WEIGHT_DECAY)
+
+
+def test_validation_images_are_the_last_ones(generated_mnist):
+    images, labels = load_mnist(generated_mnist, train=True, device="cpu")
+    training_set, validation_set = train_CNN.load_training_images(generated_mnist, "cpu")
+    assert len(training_set[0]) == 2320 and len(validation_set[0]) == 80
+    for together, parts in ((images, 0), (labels, 1)):
+        assert torch.equal(torch.cat([training_set[parts], validation_set[parts]]), together)
