@@ -171,7 +171,8 @@ def draw_predictions(
         rows, names, pictures, images, probabilities, answers
     ):
         left.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        left.set_title(Path(name).name, parse_math=False)
+        title = Path(name).name.encode(errors="backslashreplace").decode()  # a name may have bytes that are no letters
+        left.set_title(title, parse_math=False)
         left.axis("off")
         middle.imshow(image, cmap="gray", vmin=0, vmax=255)
         middle.set_title("what the network sees")

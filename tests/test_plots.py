@@ -142,14 +142,14 @@ def test_mistakes(num_mistakes, num_right):
 
 @pytest.mark.parametrize("num_pictures", [1, 5])
 def test_predictions(num_pictures):
-    names = [f"folder/a $ digit_{number}.png" for number in range(num_pictures)]
+    names = [f"folder/a $ \udcff digit_{number}.png" for number in range(num_pictures)]
     pictures = [Image.new("L", (40 + number, 30), 10 * number) for number in range(num_pictures)]
     images = [np.full((28, 28), number, dtype=np.uint8) for number in range(num_pictures)]
     probabilities = np.random.default_rng(0).dirichlet(np.ones(10), num_pictures)
     answers = [f"Digit {row.argmax()}" for row in probabilities]
     figure = draw(draw_predictions, names, pictures, images, probabilities, answers)
     for number, (left, middle, right) in enumerate(zip(*[iter(figure.axes)] * 3)):
-        assert left.get_title() == f"a $ digit_{number}.png"
+        assert left.get_title() == rf"a $ \udcff digit_{number}.png"
         assert left.images[0].get_array().shape == (30, 40 + number)
         assert middle.images[0].get_array()[0, 0] == number
         np.testing.assert_allclose([bar.get_height() for bar in right.patches], 100 * probabilities[number])
