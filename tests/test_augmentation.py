@@ -60,3 +60,32 @@ def test_elasticity_bends_a_line(monkeypatch):
     assert columns[:, 3].std() == pytest.approx(0.8, rel=0.15)  # row 7 is at one of the 5x5 points
     assert columns.std(dim=1).mean() > 0.3
     assert (columns[:, 1:] - columns[:, :-1]).abs().max() < 1  # smooth: no row jumps
+
+
+@pytest.mark.parametrize("row, column", [(3, 13), (13, 3)])
+def test_rotation_keeps_distances(row, column, monkeypatch):
+    for name in LIMITS:
+        monkeypatch.setattr(augmentation, name, 45 if name == "MAX_ROTATION" else 0)
+    torch.manual_seed(0)
+    images = torch.zeros(200, 1, 28, 28)
+    images[:, :, row : row + 2, column : column + 2] = 1
+    turned, places = augment(images)[:, 0], torch.arange(28) - 13.5
+    x, y = ((turned.sum(dim=axis) * places).sum(dim=1) / turned.sum(dim=(1, 2)) for axis in (1, 2))
+    distances = (x**2 + y**2).sqrt()
+    assert distances.min() > 9.8 and distances.max() < 10.2
+
+
+@pytest.mark.parametrize("name", ["MAX_SCALING", "MAX_SHEAR"])
+def test_scaling_and_shear_keep_their_limits(name, monkeypatch):
+    """A dot 10 pixels above the middle comes as far away as 10 / (1 - 0.2), or to the side by 10 times 0.2."""
+    for other in LIMITS:
+        monkeypatch.setattr(augmentation, other, 0.2 if other == name else 0)
+    torch.manual_seed(0)
+    images = torch.zeros(500, 1, 28, 28)
+    images[:, :, 3:5, 13:15] = 1
+    moved, places = augment(images)[:, 0], torch.arange(28) - 13.5
+    x, y = ((moved.sum(dim=axis) * places).sum(dim=1) / moved.sum(dim=(1, 2)) for axis in (1, 2))
+    if name == "MAX_SCALING":
+        assert -12.7 < y.min() < -11.9 and -8.6 < y.max() < -8.1 and x.abs().max() < 0.1
+    else:
+        assert 1.8 < x.max() < 2.1 and -2.1 < x.min() < -1.8 and (y + 10).abs().max() < 0.1

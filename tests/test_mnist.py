@@ -150,6 +150,26 @@ def test_time_out_is_set_while_torchvision_loads_and_then_put_back(monkeypatch, 
     assert socket.getdefaulttimeout() == before
 
 
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(104, "Connection reset by peer"), socket.timeout("timed out"), OSError("no route")]
+)
+def test_errors_of_the_network_are_no_errors_of_the_disk(error, monkeypatch, tmp_path):
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(mnist, "MNIST", fail)
+    with pytest.raises(OSError, match=f"could not be downloaded: .*{str(error)[-8:]}; try again later"):
+        load_mnist(tmp_path, train=True, device="cpu")
+
+
+def test_images_of_another_size(tmp_path):
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    images = np.zeros((30, 28, 27), dtype=np.uint8)
+    write_idx(tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte", images)
+    with pytest.raises(ValueError, match="do not belong together; delete them"):
+        load_mnist(tmp_path, train=True, device="cpu")
+
+
 def test_files_in_place_are_only_read(tmp_path):
     write_mnist(tmp_path, num_train=30, num_test=20)
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 import torch.nn.functional as F
 
@@ -66,3 +69,10 @@ def test_readme_shows_the_architecture():
     table = architecture_table(CNN())
     assert table.splitlines()[-1] == "| **total** | | **421,834** |"
     assert table in (PROJECT_DIR / "README.md").read_text(encoding="utf-8")
+    command = [sys.executable, "model.py"]
+    assert subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True).stdout == f"{table}\n"
+
+
+def test_channels_of_a_pixel_lie_together():
+    weight = CNN().get_parameter("layers.4.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()

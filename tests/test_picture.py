@@ -101,10 +101,12 @@ def make_pictures() -> dict[str, tuple[str, Image.Image]]:
     """Return a drawn 3 in many sizes, colour modes and polarities, each with the file type to save it as."""
     light, dark = draw_three(), ImageOps.invert(draw_three())
     orange_on_blue = ImageOps.colorize(light, black="darkblue", white="orange")
-    transparent = Image.new("LA", dark.size, 0)  # black everywhere, and only the digit is there to see
+    transparent = Image.new("LA", dark.size, 60)  # dark everywhere, and only the digit is there to see
     transparent.putalpha(light)
     light_on_transparent = Image.new("LA", dark.size, 255)
     light_on_transparent.putalpha(light)
+    not_numbers = np.asarray(light).astype(np.float32) / 255
+    not_numbers[0, :3] = np.inf, -np.inf, np.nan
     return {
         "light on dark": (".png", light),
         "dark on light": (".jpg", dark),
@@ -115,6 +117,7 @@ def make_pictures() -> dict[str, tuple[str, Image.Image]]:
         "16 bits": (".png", Image.fromarray(np.asarray(dark).astype(np.uint16) * 200)),
         "32 bits": (".tif", Image.fromarray(np.asarray(dark).astype(np.int32) * 70000)),
         "floats": (".tif", Image.fromarray(np.asarray(light).astype(np.float32) / 255)),
+        "floats that are no numbers": (".tif", Image.fromarray(not_numbers)),
         "transparent gray": (".png", transparent),
         "transparent": (".png", transparent.convert("RGBA")),
         "transparent palette": (".png", transparent.convert("RGBA").quantize(16)),
@@ -141,3 +144,8 @@ def test_any_kind_of_file_gives_the_same_image(way, tmp_path, shipped_model):
     assert image.shape == (28, 28) and image.dtype == np.uint8
     assert np.abs(image.astype(float) - expected).sum() / expected.sum() < 0.25
     assert read_digit(shipped_model, image) == 3
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    with pytest.raises(IsADirectoryError, match="no pictures in this folder"):
+        read_picture(tmp_path)

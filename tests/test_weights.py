@@ -41,7 +41,8 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     save_weights(CNN(), path)
     old_bytes = path.read_bytes()
 
-    def fail(descriptor):
+    def fail(descriptor: int) -> None:
+        assert os.fstat(descriptor).st_size > 1_600_000  # all of it has been handed to the system
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(weights.os, "fsync", fail)
@@ -183,7 +184,8 @@ def test_scripts_say_bad_weights_in_one_line(script, case, run_script, tmp_path)
     if case != "missing":
         path.write_bytes(bad_weights()[case])
     result = run_script(script, "--model-path", path)
-    assert_one_line_error(result, script, str(path), "python train_CNN.py")
+    what = "no such file" if case == "missing" else "is damaged or does not hold the weights of this network"
+    assert_one_line_error(result, script, str(path), what, "python train_CNN.py")
     assert result.stdout == ""
 
 
@@ -207,3 +209,33 @@ def test_mutated_weights():
     assert failures == []
     assert sum(outcomes.values()) == 60
     assert outcomes["is damaged or does not hold the weights of this network"] > 40
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows, links need rights of their own")
+def test_weights_behind_a_link(tmp_path, monkeypatch):
+    """The file that a link leads to is replaced, and the link stays."""
+    monkeypatch.chdir(tmp_path)
+    Path("elsewhere").mkdir()
+    Path("cnn_.pth").symlink_to(Path("elsewhere", "weights.pth"))
+    check_model_path("cnn_.pth")
+    save_weights(CNN(), "cnn_.pth")
+    assert Path("cnn_.pth").is_symlink() and os.listdir("elsewhere") == ["weights.pth"]
+    load_weights("elsewhere/weights.pth")
+    (tmp_path / "elsewhere" / "weights.pth.1.tmp").touch()
+    os.utime(tmp_path / "elsewhere" / "weights.pth.1.tmp", (0, 0))
+    check_model_path("cnn_.pth")
+    assert os.listdir("elsewhere") == ["weights.pth"]
+
+
+def test_weights_from_a_gpu_are_loaded_without_one(tmp_path):
+    """A file whose tensors are said to lie on a GPU, as a plain torch.save writes there, is read on the CPU."""
+    path = tmp_path / "cnn_.pth"
+    with zipfile.ZipFile(io.BytesIO(to_bytes(CNN().state_dict()))) as good, zipfile.ZipFile(path, "w") as from_gpu:
+        for name in good.namelist():
+            content = good.read(name)
+            if name.endswith("data.pkl"):
+                assert content.count(b"X\x03\x00\x00\x00cpu") == 1  # the rest of the tensors refer to it
+                content = content.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")
+            from_gpu.writestr(name, content)
+    model = load_weights(path)
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
