@@ -24,9 +24,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from digits.command_line import MODEL_PATH, run_script
+from digits.page import otsu_threshold
 from digits.picture import read_picture
 from digits.plots import save_figure
-from digits.preparation import IMAGE_SIZE, prepare
+from digits.preparation import IMAGE_SIZE, fit_into_image, prepare
 from digits.weights import load_weights
 from predict_CNN import format_answer, predict_probabilities
 from test_CNN import calibration_error
@@ -52,7 +53,21 @@ def squeeze_by_border(picture: Image.Image) -> np.ndarray:
     return 255 - image if border.mean() > 127 else image
 
 
-WAYS = {"squeeze": squeeze, "inverted": squeeze_inverted, "border": squeeze_by_border}
+def crop_and_centre(picture: Image.Image) -> np.ndarray:
+    """Return the image (28, 28), uint8, that careful scripts make: Otsu, crop, 20 pixels, centre of mass.
+
+    Raises ValueError when the picture is of one shade.
+    """
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    light = 255 - grey if border.mean() > 127 else grey
+    light = np.where(light > otsu_threshold(light), light, 0)
+    if not light.any():
+        raise ValueError("no digit found")
+    return fit_into_image(Image.fromarray(light.astype(np.uint8)))
+
+
+WAYS = {"squeeze": squeeze, "inverted": squeeze_inverted, "border": squeeze_by_border, "crop": crop_and_centre}
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

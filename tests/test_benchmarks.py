@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import own_pictures
+import pages
 import pytest
 import speed
 import time_to_accuracy
 import torch
+from conftest import read_digit
 from generated_digits import draw_digit, write_mnist
 from PIL import Image, ImageOps
 from torch.utils.flop_counter import FlopCounterMode
 
 from digits.command_line import MODEL_PATH
+from digits.preparation import prepare
 from model import CNN
 
 
@@ -111,7 +116,7 @@ def test_own_pictures(tmp_path, monkeypatch, capsys):
         assert figure.size == (1200, 190)
 
 
-@pytest.mark.parametrize("way, is_readable", [("squeeze", False), ("inverted", True), ("border", True)])
+@pytest.mark.parametrize("way, is_readable", [("squeeze", False), ("inverted", True), ("border", True), ("crop", True)])
 def test_naive_ways(way, is_readable, tmp_path, monkeypatch, capsys):
     """Dark digits on white: only with light and dark exchanged can they be read at all."""
     arguments = [make_own_pictures(tmp_path), "--naive", way, "--sheet", tmp_path / "sheet.png"]
@@ -129,9 +134,73 @@ def test_labels_that_are_none(text, tmp_path):
         own_pictures.read_rows(tmp_path / "labels.csv")
 
 
-@pytest.mark.parametrize("benchmark", [own_pictures, speed, time_to_accuracy])
+@pytest.mark.parametrize("benchmark", [own_pictures, pages, speed, time_to_accuracy])
 def test_help(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "--help"])
     with pytest.raises(SystemExit) as exit_info:
         benchmark.main()
     assert exit_info.value.code == 0 and "default: " in capsys.readouterr().out
+
+
+def draw_on(page: pages.Page, digits: list[int], height: int = 200, seed: int = 0) -> Image.Image:
+    """Return the photograph of a page with drawn digits."""
+    images = [np.asarray(draw_digit(digit, (28, 28), (6, 4, 22, 24), pen=2.5)) for digit in digits]
+    return Image.open(io.BytesIO(pages.photograph(page, images, height, np.random.default_rng(seed))))
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_pages_show_the_digits_written_on_them(digit, shipped_model):
+    plain = pages.PAGES["plain"]
+    for pen in pages.ON_PAPER:
+        picture = draw_on(plain._replace(pens=(pen,)), [digit])
+        assert read_digit(shipped_model, prepare(picture)) == digit
+
+
+def test_pens_are_as_wide_as_they_say():
+    """A vertical stroke is 3 pixels wide in the image: 30 where the digit is ten times as large, 9 as a ball pen's."""
+    image = np.zeros((28, 28), dtype=np.uint8)
+    image[4:24, 12:15] = 255
+    for pen, widest in (("black", 30), ("black ball pen", 9)):
+        strokes = pages.draw_strokes(image, pages.PENS[pen], height=200)
+        widths = strokes[strokes.shape[0] // 2 - 20 : strokes.shape[0] // 2 + 20].sum(axis=1)
+        assert abs(widths.mean() - widest) < 3
+        assert 165 <= (strokes.max(axis=1) > 0.5).sum() <= 205  # thinning shortens the ends
+
+
+def test_every_kind_of_page_is_what_it_says():
+    """Twice the same from one seed; what is printed, shadowed or folded has edges that a plain sheet has not."""
+    edges = {}
+    for kind, page in pages.PAGES.items():
+        files = [pages.photograph(page, [], 100, np.random.default_rng(3)) for _ in range(2)]
+        assert files[0] == files[1]
+        grey = np.asarray(Image.open(io.BytesIO(files[0])).convert("L"), dtype=float)
+        assert grey.shape == pages.SIZE[::-1]
+        blocks = grey.reshape(60, 8, 80, 8).mean(axis=(1, 3)) / np.median(grey)
+        edges[kind] = np.percentile(abs(np.diff(blocks, axis=0)), 99)
+    for kind in ("dark ruled", "dark squared", "hard shadow", "two shadows", "crumpled", "note on a desk"):
+        assert edges[kind] > 3 * edges["plain"]
+    assert len(pages.PAGES) >= 15
+
+
+def test_numbers_stand_side_by_side():
+    sheet = pages.write_page(pages.PAGES["plain"]._replace(pens=("black",)), [], 80, np.random.default_rng(0))
+    images = [np.asarray(draw_digit(0, (28, 28), (6, 4, 22, 24), pen=2.5))] * 5
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        sheet = pages.write_page(pages.PAGES["plain"]._replace(pens=("black",)), images, 130, random)
+        columns = (sheet.min(axis=(0, 2)) < 0.5).astype(int)
+        assert (np.diff(columns) == 1).sum() == 5  # each begins after a gap
+        assert columns.argmax() > 0.05 * len(columns) and columns[::-1].argmax() > 0.05 * len(columns)
+
+
+def test_table_of_pages(generated_mnist, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pages, "PAGES", {kind: pages.PAGES[kind] for kind in ("plain", "two shadows")})
+    arguments = ["--each", 5, "--data-dir", generated_mnist, "--sheet", tmp_path / "sheet.png"]
+    monkeypatch.setattr(sys, "argv", ["pages.py", *map(str, arguments)])
+    pages.main()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert [row[0] for row in rows] == ["page", "---", "plain", "two shadows", "**all**"]
+    assert all(len(row) == len(rows[0]) for row in rows)
+    assert float(rows[2][1].split()[0]) >= 60 and rows[2][-1] == "0 of 1" and rows[4][-1].endswith(" of 2")
+    assert lines[-1] == f"Sheet saved to {tmp_path / 'sheet.png'}" and (tmp_path / "sheet.png").exists()
