@@ -14,7 +14,7 @@ from fuzz_pictures import fuzz
 from generated_digits import draw_four, draw_three, encode
 from PIL import Image, ImageChops, ImageOps
 
-from digits.picture import decode_picture, read_picture
+from digits.picture import decode_picture, lay_on_paper, read_picture
 from digits.preparation import prepare
 
 
@@ -116,7 +116,7 @@ def make_pictures() -> dict[str, tuple[str, Image.Image]]:
         "1 bit": (".bmp", dark.convert("1", dither=Image.Dither.NONE)),
         "16 bits": (".png", Image.fromarray(np.asarray(dark).astype(np.uint16) * 200)),
         "32 bits": (".tif", Image.fromarray(np.asarray(dark).astype(np.int32) * 70000)),
-        "floats": (".tif", Image.fromarray(np.asarray(light).astype(np.float32) / 255)),
+        "floats": (".tif", Image.fromarray(np.asarray(light).astype(np.float32) / 255 - 5)),
         "floats that are no numbers": (".tif", Image.fromarray(not_numbers)),
         "transparent gray": (".png", transparent),
         "transparent": (".png", transparent.convert("RGBA")),
@@ -149,3 +149,25 @@ def test_any_kind_of_file_gives_the_same_image(way, tmp_path, shipped_model):
 def test_a_folder_is_no_picture(tmp_path):
     with pytest.raises(IsADirectoryError, match="no pictures in this folder"):
         read_picture(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "hidden, ink, paper", [(255, 60, 255), (0, 60, 255), (0, 250, 0), (255, 250, 0), (90, 190, 255)]
+)
+def test_paper_under_what_is_transparent(hidden, ink, paper):
+    """White under dark ink and black under light ink, whatever colour the transparent pixels hide."""
+    picture = Image.new("RGBA", (50, 50), (hidden, hidden, hidden, 0))
+    picture.paste((ink, ink, ink, 255), (20, 10, 30, 40))
+    laid = np.asarray(lay_on_paper(picture))
+    assert laid.shape == (50, 50, 3)
+    assert (laid[0, 0] == paper).all() and (laid[20, 25] == ink).all()
+
+
+@pytest.mark.parametrize("width, is_read", [(10_000, True), (10_001, False)])
+def test_most_pixels(width, is_read):
+    try:
+        decode_picture(io.BytesIO(huge_png(width, 5000)))
+    except ValueError as error:
+        assert not is_read and str(error) == "more than 50 million pixels; make the picture smaller"
+    else:
+        assert is_read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from typing import Callable
 
 import matplotlib
@@ -15,7 +16,9 @@ from PIL import Image
 
 from digits.command_line import PROJECT_DIR
 from digits.plots import (
+    BLUE,
     MAX_MISTAKES,
+    ORANGE,
     STYLE,
     draw_confusion_matrix,
     draw_mistakes,
@@ -80,12 +83,18 @@ def test_training_curves(num_epochs):
             np.testing.assert_allclose(np.asarray(line.get_ydata()), values)
         assert len(axes.get_lines()) == len(curves)
         assert axes.get_xlim() == (0.5, 24.5)  # room for the epochs to come
-    for axes, unit in ((losses, "{:.4f}"), (errors, "{:.2f} %")):
-        texts = [text.get_text() for text in axes.get_legend().get_texts()]
-        finals = [unit.format(curve[-1]) for curve in expected[axes]]
-        assert [text.split(": ")[1] for text in texts] == finals
-        low, high = axes.get_ylim()
-        assert all(low <= curve[-1] <= high for curve in expected[axes])
+    assert [str(line.get_color()) for line in losses.get_lines()] == [BLUE, ORANGE]
+    assert [line.get_color() for line in losses.get_lines()] == [line.get_color() for line in errors.get_lines()]
+    assert [line.get_marker() for line in losses.get_lines()] == ["o", "s"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "error rate in %", "learning rate"]
+    assert rates.get_xlabel() == "epoch" and losses.get_title(loc="left") == f"Epoch {num_epochs} of 24"
+    assert errors.get_ylim()[0] == rates.get_ylim()[0] == 0
+    assert 1 <= errors.get_ylim()[1] <= 5 * expected[errors][0][-1] + 1
+    assert all(tick == round(tick) for tick in rates.get_xticks())
+    assert tuple(figure.get_size_inches()) == (8, 7)
+    for axes in (losses, errors):  # the legend hides no curve
+        assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
+    assert losses.yaxis.get_major_formatter()(0.1) == "0.1"
 
 
 def test_confusion_matrix():
@@ -104,6 +113,15 @@ def test_confusion_matrix():
     assert axes.get_title() == "4 of 9 images misread"
     shades = np.asarray(axes.images[0].get_array())
     assert np.all(np.diag(shades) == 0) and shades[9, 4] == 2 and shades.sum() == 4
+    assert axes.images[0].get_clim() == (0, 2.6)  # so that the count can be read on the darkest shade
+    assert {text.get_color() for text in axes.texts if text.get_fontweight() == "bold"} == {"black"}
+    assert texts[0, 0].get_color() != "black" and texts[9.7, -0.7].get_text() == "accuracy"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("read as", "digit")
+    assert list(axes.get_xticks()) == list(axes.get_yticks()) == list(range(10))
+    assert all(text.get_verticalalignment() == "center" for text in axes.texts)
+    assert all(text.get_horizontalalignment() == "center" for place, text in texts.items() if place[0] < 9.5)
+    assert not any(line.get_visible() for line in axes.get_xgridlines() + axes.get_ygridlines())
+    assert tuple(figure.get_size_inches()) == (8, 7)
     assert_nothing_is_cut_off(figure)
 
 
@@ -137,6 +155,17 @@ def test_mistakes(num_mistakes, num_right):
     assert [text.get_text() for text in axes.texts] == [f"4 → 9 ({100 * confidences[i]:.0f} %)" for i in expected]
     assert axes.get_title().startswith(f"{num_mistakes} of {num_images} images misread")
     assert ("the 300 most confident" in axes.get_title()) == (num_mistakes > MAX_MISTAKES)
+    assert not axes.axison
+    boxes = [image.get_window_extent() for image in axes.images]
+    for index, (box, image, text) in enumerate(zip(boxes, axes.images, axes.texts)):
+        assert image.get_clim() == (0, 255) and image.get_cmap().name == "gray"
+        below = text.get_window_extent()  # the image is as wide as high, its text above it and no wider than its cell
+        assert abs(box.width / box.height - 1) < 0.25 and box.y1 <= below.y0 <= box.y1 + 15
+        assert abs((box.x0 + box.x1) - (below.x0 + below.x1)) < 2
+        assert axes.get_window_extent().padded(1).contains(box.x0, box.y0)
+        assert axes.get_window_extent().padded(1).contains(box.x1, box.y1)
+        others = boxes[max(0, index - 11) : index]
+        assert not any(box.overlaps(other) or below.overlaps(other) for other in others)
     assert_nothing_is_cut_off(figure)
 
 
@@ -154,6 +183,13 @@ def test_predictions(num_pictures):
         assert middle.images[0].get_array()[0, 0] == number
         np.testing.assert_allclose([bar.get_height() for bar in right.patches], 100 * probabilities[number])
         assert right.get_title() == answers[number]
+        assert right.get_ylim() == (0, 100) and list(right.get_xticks()) == list(range(10))
+        assert right.get_ylabel() == "probability in %" and middle.get_title() == "what the network sees"
+        assert not any(line.get_visible() for line in right.get_xgridlines())
+        for axes in (left, middle):
+            assert axes.images[0].get_clim() == (0, 255) and axes.images[0].get_cmap().name == "gray"
+            assert not axes.axison
+    assert tuple(figure.get_size_inches()) == (9, 3 * num_pictures)
 
 
 def test_figures_that_cannot_be_written(tmp_path, capsys):
@@ -175,3 +211,28 @@ def test_no_window_without_a_window_system():
 def test_matplotlib_is_imported_only_to_draw():
     command = [sys.executable, "-c", "import sys, predict_CNN, test_CNN, train_CNN; print('matplotlib' in sys.modules)"]
     assert subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_file_shows_what_was_drawn(tmp_path):
+    """100 pixels an inch, into a folder that is made, and again into one that is there; nothing is said of letters."""
+    path = tmp_path / "new" / "newer" / "figure.png"
+    data = ["四 $.png"], [Image.new("L", (30, 30), 99)], [np.eye(28, dtype=np.uint8) * 255], np.eye(10)[:1], ["Digit 0"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert save_figure(path, draw_predictions, *data)
+        assert save_figure(path, draw_predictions, *data)
+    with Image.open(path) as figure:
+        assert figure.size == (900, 300)
+        pixels = np.asarray(figure.convert("RGB")).reshape(-1, 3)
+    assert {(99, 99, 99), (0, 0, 0), (0x00, 0x72, 0xB2)} <= set(map(tuple, pixels.tolist()))
+
+
+def test_window(monkeypatch):
+    """Where there is a window system, a window with the figure is shown, and forgotten when it is closed."""
+    from matplotlib import pyplot as plt
+
+    shown = []
+    monkeypatch.setattr(FigureCanvasAgg, "required_interactive_framework", "a window system", raising=False)
+    monkeypatch.setattr(plt, "show", lambda: shown.append([len(plt.figure(n).axes) for n in plt.get_fignums()]))
+    assert show_figure(draw_training_curves, make_history(2), 2)
+    assert shown == [[3]] and plt.get_fignums() == []
