@@ -99,3 +99,39 @@ def test_a_bad_picture_does_not_stop_the_others(run_script, tmp_path):
     assert missing.startswith("predict_CNN.py: error: missing.png: no such file")
     assert blank == "predict_CNN.py: error: blank.png: no digit found"
     assert text.startswith("predict_CNN.py: error: text.png: not a picture")
+
+
+@pytest.mark.parametrize("num_pictures, in_windows", [(5, True), (6, False)])
+def test_few_pictures_are_shown_in_a_window(num_pictures, in_windows, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(predict_CNN, "show_figure", lambda draw, *data: not drawn.append("window"))
+    monkeypatch.setattr(predict_CNN, "save_figure", lambda path, draw, *data: not drawn.append(path.name))
+    (tmp_path / "four.png").write_bytes(encode(draw_four(), "PNG"))
+    assert run_predict(monkeypatch, *[str(tmp_path / "four.png")] * num_pictures) == 0
+    assert drawn == (["window"] if in_windows else ["prediction_1.png", "prediction_2.png"])
+
+
+def test_more_pictures_than_are_kept_in_memory(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predict_CNN, "BATCH_SIZE", 3)
+    monkeypatch.chdir(tmp_path)
+    names = ["four.png", "blank.png", "four.png", "blank.png", "blank.png", "blank.png", "four.png"]
+    for name, picture in (("four.png", draw_four()), ("blank.png", Image.new("L", (50, 50), 200))):
+        (tmp_path / name).write_bytes(encode(picture, "PNG"))
+    assert run_predict(monkeypatch, *names) == 1
+    output, error = capsys.readouterr()
+    answers = [line.split(" (")[0] for line in output.splitlines() if "Figure" not in line]
+    assert answers == ["four.png: Digit 4"] * 3
+    assert error == "predict_CNN.py: error: blank.png: no digit found\n" * 4
+    assert sorted(path.name for path in tmp_path.glob("prediction_*")) == ["prediction_1.png", "prediction_2.png"]
+
+
+def test_folder_named_in_the_script(tmp_path, monkeypatch, capsys):
+    """Pictures of a folder beside the script are named from there."""
+    (tmp_path / "mine" / "more").mkdir(parents=True)
+    for name in ("b.png", "more/a.png"):
+        (tmp_path / "mine" / name).write_bytes(encode(draw_four(), "PNG"))
+    monkeypatch.setattr(predict_CNN, "PROJECT_DIR", tmp_path)
+    monkeypatch.setattr(predict_CNN, "image_path", "mine")
+    assert run_predict(monkeypatch, "--no-plot") == 0
+    names = [line.split(":")[0].replace("\\", "/") for line in capsys.readouterr().out.splitlines()]
+    assert names == ["mine/b.png", "mine/more/a.png"]

@@ -89,3 +89,16 @@ def test_shipped_weights(run_script):
     assert result.returncode == 0, result.stderr
     assert "/10000)" in result.stdout.splitlines()[0]
     assert read_accuracy(result.stdout) >= 99.5
+
+
+def test_figures_are_saved_and_then_shown(training, generated_mnist, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(test_CNN, "save_figure", lambda path, draw, *data: not drawn.append(path.name))
+    monkeypatch.setattr(test_CNN, "show_figure", lambda draw, *data: drawn.append(draw.__name__))
+    arguments = ["--data-dir", generated_mnist, "--model-path", training[1], "--figures-dir", tmp_path]
+    monkeypatch.setattr(sys, "argv", ["test_CNN.py", *map(str, arguments)])
+    test_CNN.main()
+    assert drawn == ["confusion_matrix.png", "mistakes.png", "draw_confusion_matrix", "draw_mistakes"]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--no-plot"])
+    test_CNN.main()
+    assert len(drawn) == 4

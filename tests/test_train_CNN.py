@@ -273,3 +273,17 @@ def test_validation_images_are_the_last_ones(generated_mnist):
     assert len(training_set[0]) == 2320 and len(validation_set[0]) == 80
     for together, parts in ((images, 0), (labels, 1)):
         assert torch.equal(torch.cat([training_set[parts], validation_set[parts]]), together)
+
+
+def test_curves_are_drawn_after_each_epoch_and_shown_at_the_end(tmp_path, monkeypatch):
+    write_mnist(tmp_path, num_train=150, num_test=10)
+    drawn = []
+    monkeypatch.setattr(train_CNN, "save_figure", lambda path, draw, history, epochs: not drawn.append(len(history)))
+    monkeypatch.setattr(train_CNN, "show_figure", lambda draw, history, epochs: drawn.append(f"window: {len(history)}"))
+    arguments = ["--epochs", "2", "--data-dir", tmp_path, "--model-path", tmp_path / "cnn_.pth"]
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", *map(str, arguments)])
+    train_CNN.main()
+    assert drawn == [1, 2, "window: 2"]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--no-plot"])
+    train_CNN.main()
+    assert drawn == [1, 2, "window: 2"]
