@@ -182,3 +182,17 @@ def test_names_that_the_output_cannot_show(encoding, training, generated_mnist, 
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
         assert result.returncode == 0 and result.stderr == b""
         assert re.search(pattern, result.stdout.decode(encoding.split(":")[0]).replace("\r", ""))
+
+
+def test_what_a_script_sees_of_its_surroundings():
+    """MNIST_DIR names the folder of MNIST, and what Pillow logs about a file does not reach the user."""
+    program = (
+        "import logging; from digits.command_line import DATA_DIR, run_script\n"
+        "def main(): logging.getLogger('PIL.TiffImagePlugin').warning('odd'); print(DATA_DIR)\n"
+        "run_script(main)"
+    )
+    for name, expected in (("somewhere", "somewhere"), ("", str(PROJECT_DIR / "data"))):
+        command = [sys.executable, "-c", program]
+        environment = {**os.environ, "MNIST_DIR": name}
+        result = subprocess.run(command, cwd=PROJECT_DIR, env=environment, capture_output=True, text=True)
+        assert (result.stdout.strip(), result.stderr) == (expected, "")

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageOps
 from digits.command_line import DATA_DIR
 from digits.mnist import load_mnist
 from digits.picture import decode_picture
-from digits.preparation import label_parts, prepare
+from digits.preparation import label_parts, prepare, select_parts
 from model import predict_logits
 
 
@@ -164,3 +164,10 @@ def test_mnist_as_pictures(shipped_model):
         for batch in (images, torch.stack(prepared)[:, None])
     )
     assert after > before - 0.3
+
+
+def test_paper_is_no_part_of_the_digit():
+    """Even where what is left of the paper adds up to more ink than the digit has."""
+    mask = np.zeros((100, 100), dtype=bool)
+    mask[40:60, 50:54] = True
+    assert (select_parts(mask, np.where(mask, 0.9, 0.1)) == mask).all()
