@@ -196,3 +196,20 @@ def test_what_a_script_sees_of_its_surroundings():
         environment = {**os.environ, "MNIST_DIR": name}
         result = subprocess.run(command, cwd=PROJECT_DIR, env=environment, capture_output=True, text=True)
         assert (result.stdout.strip(), result.stderr) == (expected, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+@pytest.mark.parametrize("num_letters", [10, 100_000])
+def test_output_that_nobody_reads(num_letters):
+    """Closed before the first letter, whether it is written at the end or on the way: one line all the same."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = f"from digits.command_line import run_script; run_script(lambda: print({num_letters} * 'x'))"
+    command = [sys.executable, "-c", program]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    result = subprocess.run(
+        command, cwd=PROJECT_DIR, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert result.returncode == 1
+    assert result.stderr == "-c: error: stopped, as its output was closed; run it without a pipe\n"
