@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageOps
 from digits.command_line import DATA_DIR
 from digits.mnist import load_mnist
 from digits.picture import decode_picture
-from digits.preparation import label_parts, prepare, select_parts
+from digits.preparation import fit_into_image, label_parts, prepare, select_parts
 from model import predict_logits
 
 
@@ -171,3 +171,8 @@ def test_paper_is_no_part_of_the_digit():
     mask = np.zeros((100, 100), dtype=bool)
     mask[40:60, 50:54] = True
     assert (select_parts(mask, np.where(mask, 0.9, 0.1)) == mask).all()
+
+
+def test_faint_ink_becomes_white():
+    image = fit_into_image(draw_digit(3, (40, 40), (8, 4, 32, 36), pen=4).point([value // 3 for value in range(256)]))
+    assert image.max() == 255

@@ -223,10 +223,17 @@ def test_batch_norm_averages_over_images_as_they_are(monkeypatch):
 def test_every_image_is_shown_once_in_a_new_order(monkeypatch):
     """Image i is all of shade i; what reaches the augmentation is written down."""
     seen = []
-    monkeypatch.setattr(train_CNN, "augment", lambda images: seen.append(images[:, 0, 0, 0]) or images)
+
+    def write_down(images: torch.Tensor) -> torch.Tensor:
+        assert training[0].training  # batch norm looks at the batch
+        seen.append(images[:, 0, 0, 0])
+        return images
+
+    monkeypatch.setattr(train_CNN, "augment", write_down)
     images = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(100, 1, 28, 28)
     training = train_CNN.prepare_training(100, epochs=2, batch_size=30)
     for _ in range(2):
+        training[0].eval()  # as evaluate() leaves it
         train_CNN.train_epoch(*training, images, torch.arange(100) % 10, batch_size=30)
     assert [len(batch) for batch in seen] == [30, 30, 30, 10] * 2
     orders = [(torch.cat(seen[start : start + 4]) * 255).round().int().tolist() for start in (0, 4)]
