@@ -242,9 +242,9 @@ def shine(page: Page, random: np.random.Generator) -> np.ndarray:
 
     light = (1 - random.uniform(0.05, 0.25) * (1 + distance(0)) / 2) * (1 - random.uniform(0, 0.12) * (x**2 + y**2))
     for _ in range(page.shadows):  # with an edge that is some pixels soft
-        light *= 1 - random.uniform(0.35, 0.6) / (1 + np.exp(-distance(0.4) / random.uniform(0.004, 0.02)))
+        light *= 1 - random.uniform(0.35, 0.6) * (1 + np.tanh(distance(0.4) / random.uniform(0.008, 0.04))) / 2
     for _ in range(page.folds):  # that tilt the paper on one side, and often leave a crease
-        light *= 1 + random.uniform(0.05, 0.15) * (1 / (1 + np.exp(-distance(0.4) / 0.01)) - 0.5)
+        light *= 1 + random.uniform(0.05, 0.15) * np.tanh(distance(0.4) / 0.02) / 2
         light *= 1 - random.uniform(-0.1, 0.2) * np.exp(-((distance(0.8) / random.uniform(0.006, 0.03)) ** 2))
     return light / light.max() * random.uniform(*page.light)
 
