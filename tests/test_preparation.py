@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageOps
 from digits.command_line import DATA_DIR
 from digits.mnist import load_mnist
 from digits.picture import decode_picture
-from digits.preparation import fit_into_image, label_parts, prepare, select_parts
+from digits.preparation import fit_into_image, label_parts, normalize_strokes, prepare, select_parts
 from model import predict_logits
 
 
@@ -176,3 +176,57 @@ def test_paper_is_no_part_of_the_digit():
 def test_faint_ink_becomes_white():
     image = fit_into_image(draw_digit(3, (40, 40), (8, 4, 32, 36), pen=4).point([value // 3 for value in range(256)]))
     assert image.max() == 255
+
+
+def select(*boxes: tuple[int, int, int, int], size: int = 100) -> list[bool]:
+    """Return which of some black boxes (top, bottom, left, right) on white select_parts() takes for the digit."""
+    mask = np.zeros((size, size), dtype=bool)
+    for top, bottom, left, right in boxes:
+        mask[top:bottom, left:right] = True
+    chosen = select_parts(mask, mask * 0.9)
+    return [bool(chosen[top:bottom, left:right].all()) for top, bottom, left, right in boxes]
+
+
+def test_parts_near_the_largest_belong_to_the_digit():
+    """Near is up to 0.35 of its longer side, 40 pixels: 14 pixels above, below or beside it."""
+    tall, wide = (30, 70, 48, 54), (48, 54, 30, 70)
+    for gap, is_near in ((14, True), (15, False)):
+        assert select(tall, (45, 55, 54 + gap, 58 + gap)) == [True, is_near]
+        assert select(tall, (45, 55, 44 - gap, 48 - gap)) == [True, is_near]
+        assert select(wide, (54 + gap, 58 + gap, 45, 55)) == [True, is_near]
+        assert select(wide, (44 - gap, 48 - gap, 45, 55)) == [True, is_near]
+    assert select(tall, (50, 53, 60, 63)) == [True, False]  # a speck
+
+
+def test_parts_at_the_border():
+    """They belong to the digit only where it lies at the border itself, and do not become it as long as another can."""
+    middle, at_border, near = (30, 70, 48, 54), (88, 100, 48, 60), (75, 87, 48, 54)
+    assert select((45, 85, 48, 54), at_border) == [True, False]
+    assert select((60, 100, 48, 54), (90, 100, 62, 67)) == [True, True]
+    assert select(middle, near) == [True, True]
+    assert select((40, 60, 40, 60), (60, 100, 80, 90)) == [True, False]  # 400 pixels each, or 0.3 of 400 at the border
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_heavy_end_stays_inside(turns):
+    """A bar with a thin tail would stand out of the image if its centre of mass were put quite into the middle."""
+    picture = Image.new("L", (100, 100))
+    picture.paste(255, (20, 20, 80, 40))
+    picture.paste(255, (49, 40, 51, 80))
+    image = fit_into_image(picture.rotate(90 * turns)).astype(float)
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    assert len(rows) == len(columns) == 20
+    first = [rows[0], columns[0], 27 - rows[-1], 27 - columns[-1]][turns]
+    assert first == 8  # as far towards the other side as it can be
+
+
+@pytest.mark.parametrize("pen, expected", [(60, 5.25), (50, 5.0), (40, 4.5), (9, 2.25)])
+def test_width_of_normalized_strokes(pen, expected):
+    """A stroke of `pen` pixels and 180 long would be w = pen / 9 wide, and counts as 20 w / (20 + w), for its ends.
+
+    What that is over 3.6 pixels is taken off it, and what is missing to 2.2 put on it, in steps of half a pixel.
+    """
+    picture = Image.new("L", (240, 240))
+    picture.paste(255, (100, 30, 100 + pen, 210))
+    widths = (np.asarray(normalize_strokes(picture)) > 127)[40:60].sum(axis=1) / 4
+    assert abs(widths.mean() - expected) <= 0.13
