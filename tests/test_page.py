@@ -8,7 +8,7 @@ from conftest import read_digit
 from generated_digits import draw_digit, draw_three
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from digits.page import otsu_threshold
+from digits.page import estimate_paper, otsu_threshold
 from digits.preparation import prepare
 
 
@@ -134,3 +134,13 @@ def test_otsu_threshold():
     best = min(variance_within(limit) for limit in np.linspace(values.min(), values.max(), 500)[1:-1])
     assert variance_within(threshold) < 1.02 * best
     assert 0.3 < otsu_threshold(np.array([0.0, 0, 0, 1, 1])) < 0.7
+
+
+def test_paper_is_a_quadratic_function_of_the_place():
+    """Light that falls so is found again, under a digit too; the colours differ in how they depend on the place."""
+    y, x = np.mgrid[-1:1:120j, -1:1:160j]
+    light = [0.7 + 0.1 * x - 0.1 * y * y, 0.6 + 0.15 * x * y - 0.1 * y, 0.8 - 0.1 * x * x + 0.05 * y]
+    paper = np.stack(light, axis=2).astype(np.float32)
+    picture = paper.copy()
+    picture[40:80, 70:76] *= 0.2
+    assert abs(estimate_paper(picture) - paper).max() < 0.01

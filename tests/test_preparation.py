@@ -220,7 +220,7 @@ def test_heavy_end_stays_inside(turns):
     assert first == 8  # as far towards the other side as it can be
 
 
-@pytest.mark.parametrize("pen, expected", [(60, 5.25), (50, 5.0), (40, 4.5), (9, 2.25)])
+@pytest.mark.parametrize("pen, expected", [(60, 5.25), (50, 5.0), (40, 4.5), (9, 2.0)])
 def test_width_of_normalized_strokes(pen, expected):
     """A stroke of `pen` pixels and 180 long would be w = pen / 9 wide, and counts as 20 w / (20 + w), for its ends.
 

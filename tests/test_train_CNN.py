@@ -22,7 +22,7 @@ from model import CNN, predict_logits
 
 EPOCH_LINE = re.compile(
     r"Epoch (\d)/4: loss (\d\.\d{4}), training accuracy (\d+\.\d\d) %, validation accuracy (\d+\.\d\d) %, "
-    r"learning rate (\d\.\d{4}), \d+\.\d s"
+    r"learning rate (\d\.\d{4}), (\d+\.\d) s"
 )
 
 
@@ -38,6 +38,7 @@ def test_training_says_what_it_does(training):
     assert float(epochs[-1][4]) < 0.01  # the learning rate at the end of its cycle
     assert lines[6] == f"Weights saved to {model_path}"
     assert lines[7].startswith(f"Validation accuracy {epochs[-1][3]} %, total time ")
+    assert 0 < sum(float(epoch[5]) for epoch in epochs) <= float(lines[7].split()[-2]) + 0.3  # rounded
     assert lines[8] == f"Figure saved to {model_path.parent.parent / 'training_curves.png'}"
     assert len(lines) == 9 and "\r" not in output
     assert os.listdir(model_path.parent) == ["cnn_.pth"]
