@@ -19,6 +19,7 @@ from digits.weights import load_weights
 from model import CNN, predict_logits
 
 os.environ["MPLBACKEND"] = "Agg"  # no windows on the screen of whoever runs the tests
+os.environ.pop("PYTHONUNBUFFERED", None)  # the scripts themselves see to it that each line comes out at once
 
 TRAINING_IMAGES = DATA_DIR / "MNIST" / "raw" / "train-images-idx3-ubyte"
 needs_mnist = pytest.mark.skipif(

@@ -39,6 +39,7 @@ def test_training_says_what_it_does(training):
     assert lines[6] == f"Weights saved to {model_path}"
     assert lines[7].startswith(f"Validation accuracy {epochs[-1][3]} %, total time ")
     assert 0 < sum(float(epoch[5]) for epoch in epochs) <= float(lines[7].split()[-2]) + 0.3  # rounded
+    assert float(lines[7].split()[-2]) < 300  # seconds, after which the test would have been ended
     assert lines[8] == f"Figure saved to {model_path.parent.parent / 'training_curves.png'}"
     assert len(lines) == 9 and "\r" not in output
     assert os.listdir(model_path.parent) == ["cnn_.pth"]
