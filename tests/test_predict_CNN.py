@@ -79,6 +79,7 @@ def test_folders(tmp_path, monkeypatch, capsys):
     for name in ("b.png", "a.JPG", "more/c.gif"):
         ImageOps.invert(draw_three()).save(tmp_path / "mine" / name)
     (tmp_path / "mine" / "notes.txt").write_text("no picture")
+    (tmp_path / "mine" / "folder.png").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["predict_CNN.py", "mine", "empty", "--no-plot"])
     assert predict_CNN.main() == 1
@@ -104,11 +105,19 @@ def test_a_bad_picture_does_not_stop_the_others(run_script, tmp_path):
 @pytest.mark.parametrize("num_pictures, in_windows", [(5, True), (6, False)])
 def test_few_pictures_are_shown_in_a_window(num_pictures, in_windows, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(predict_CNN, "show_figure", lambda draw, *data: not drawn.append("window"))
-    monkeypatch.setattr(predict_CNN, "save_figure", lambda path, draw, *data: not drawn.append(path.name))
+    rows = []
+
+    def draw_somewhere(where: str, *data: list) -> bool:
+        rows.append({len(column) for column in data})
+        drawn.append(where)
+        return True
+
+    monkeypatch.setattr(predict_CNN, "show_figure", lambda draw, *data: draw_somewhere("window", *data))
+    monkeypatch.setattr(predict_CNN, "save_figure", lambda path, draw, *data: draw_somewhere(path.name, *data))
     (tmp_path / "four.png").write_bytes(encode(draw_four(), "PNG"))
     assert run_predict(monkeypatch, *[str(tmp_path / "four.png")] * num_pictures) == 0
     assert drawn == (["window"] if in_windows else ["prediction_1.png", "prediction_2.png"])
+    assert rows == ([{5}] if in_windows else [{5}, {1}])  # names, pictures, images, probabilities and answers alike
 
 
 def test_more_pictures_than_are_kept_in_memory(tmp_path, monkeypatch, capsys):
