@@ -16,6 +16,7 @@ from unittest.mock import ANY
 import pytest
 import torch
 from generated_digits import draw_four, encode
+from test_imports import MODULES
 
 from digits.command_line import (
     DATA_DIR,
@@ -139,7 +140,7 @@ def test_from_anywhere_through_a_link_and_with_all_warnings(tmp_path):
     folder.mkdir()
     (folder / "predict link.py").symlink_to(PROJECT_DIR / "predict_CNN.py")
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "DISPLAY", "MPLBACKEND")}
-    modules = "command_line", "model", "picture", "plots", "predict_CNN", "__main__"
+    modules = [*MODULES, "predict_CNN", "__main__"]
     flags = [part for module in modules for part in ("-W", f"error:::{module}")]
     command = [sys.executable, *flags, str(folder / "predict link.py")]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
