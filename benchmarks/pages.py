@@ -148,15 +148,12 @@ def print_lines(shape: tuple[int, int], lines: str, spacing: float, random: np.r
     def line(values: np.ndarray) -> np.ndarray:
         return (half_width + 0.5 - abs(values)).clip(0, 1)
 
-    across = line((y + spacing / 2) % spacing - spacing / 2)
-    if lines in ("ruled", "legal"):
-        margin_line = line(x - random.uniform(0.05, 0.25) * shape[1]) if lines == "legal" else 0
-        return np.maximum(across, margin_line)
-    down = line((x + spacing / 2) % spacing - spacing / 2)
-    if lines == "squared":
-        return np.maximum(across, down)
-    distance = np.hypot((y + spacing / 2) % spacing - spacing / 2, (x + spacing / 2) % spacing - spacing / 2)
-    return (1.5 * half_width + 0.5 - distance).clip(0, 1)
+    margin_line = line(x - random.uniform(0.05, 0.25) * shape[1]) if lines == "legal" else 0
+    # How far each place lies from the nearest line across, and from the nearest one down
+    y, x = ((values + spacing / 2) % spacing - spacing / 2 for values in (y, x))
+    if lines == "dotted":
+        return (1.5 * half_width + 0.5 - np.hypot(y, x)).clip(0, 1)
+    return np.maximum(line(y), line(x)) if lines == "squared" else np.maximum(line(y), margin_line)
 
 
 def smooth_noise(shape: tuple[int, int], scale: int, random: np.random.Generator) -> np.ndarray:
