@@ -1,4 +1,4 @@
-"""Reads the handwritten digit in a picture of any size, dark on light or light on dark.
+"""Reads the handwritten digits in a picture of any size, dark on light or light on dark.
 
 The picture is the one that image_path names below, or those, and all in those folders, named behind the command.
 Run it: python predict_CNN.py, or python predict_CNN.py my_digit.png another.jpg my_folder
@@ -7,24 +7,22 @@ Run it: python predict_CNN.py, or python predict_CNN.py my_digit.png another.jpg
 from __future__ import annotations
 
 import argparse
-import itertools
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from digits.command_line import PROJECT_DIR, add_shared_flags, run_script, say_error
-from digits.picture import read_picture
+from digits.picture import read_picture, simplify_picture
 from digits.plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure
-from digits.preparation import prepare
+from digits.preparation import Digit, find_digits
 from digits.weights import load_weights
 from model import CNN, predict_logits
 
 image_path = "handwritten_digit.png"  # the picture to read; one without a folder is looked for beside this script
 
-BATCH_SIZE = 100  # pictures in memory at a time
 CONFIDENT = 0.8  # below this probability the second best digit is named as well
 
 
@@ -39,51 +37,48 @@ def find_pictures(names: list[str], folder: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def read_pictures(paths: list[tuple[str, Path]]) -> tuple[list[str], list[Image.Image], list[np.ndarray]]:
-    """Return the names of those pictures that can be read, the pictures, and the images (28, 28) made of them.
+def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Digit], np.ndarray]:
+    """Return the digits in a picture, from left to right, and their probabilities (number of digits, 10) in 0..1.
 
-    Each of the others gets a line on stderr.
+    `picture` is a file's path or a picture that Pillow has opened. Raises OSError when the file cannot be read, and
+    ValueError when it is no picture or shows no digit.
     """
-    names, pictures, images = [], [], []
-    for name, path in paths:
-        try:
-            picture = read_picture(path)
-            images.append(prepare(picture))
-        except (OSError, ValueError) as error:
-            say_error(f"{name}: {error}")
-            continue
-        names.append(name)
-        pictures.append(picture)
-    return names, pictures, images
+    is_open = isinstance(picture, Image.Image)
+    digits = find_digits(simplify_picture(picture) if is_open else read_picture(picture))
+    return digits, predict_probabilities(model, [digit.image for digit in digits])
 
 
 def predict_probabilities(model: CNN, images: list[np.ndarray]) -> np.ndarray:
-    """Return the probabilities (N, 10) in 0..1 of the ten digits for N images (28, 28), uint8, as prepare() makes."""
+    """Return the probabilities (N, 10) in 0..1 of the ten digits for N images (28, 28), uint8, as of a `Digit`."""
     logits = predict_logits(model, torch.from_numpy(np.stack(images)[:, np.newaxis]))
     return logits.softmax(dim=1).numpy()
 
 
-def format_answer(row: np.ndarray) -> str:
-    """Return the answer of ten probabilities (10,): `Digit 8 (99.98 %)`, `Digit 3 (58.12 %), perhaps 8 (37.40 %)`."""
-    second, first = row.argsort()[-2:]
-    answer = f"Digit {first} ({100 * row[first]:.2f} %)"
-    if row[first] < CONFIDENT:
-        answer += f", perhaps {second} ({100 * row[second]:.2f} %)"
+def format_answer(probabilities: np.ndarray) -> str:
+    """Return the answer of the probabilities (N, 10) of N digits: `Digit 8 (99.98 %)`, `Digits 42 (99.98 %, 97.10 %)`.
+
+    Where one is not sure, the second best follows: `Digit 3 (58.12 %), perhaps 8 (37.40 %)`.
+    """
+    number = "".join(str(row.argmax()) for row in probabilities)
+    chances = ", ".join(f"{100 * row.max():.2f} %" for row in probabilities)
+    answer = f"{'Digit' if len(number) == 1 else 'Digits'} {number} ({chances})"
+    for row in probabilities[probabilities.max(axis=1) < CONFIDENT]:
+        second, first = row.argsort()[-2:]
+        which = "" if len(number) == 1 else f"the {first} "
+        answer += f", {which}perhaps {second} ({100 * row[second]:.2f} %)"
     return answer
 
 
-def draw_figures(figure_numbers: Iterator[int], in_windows: bool, *columns: Any) -> None:
-    """Draw what draw_predictions() draws of `columns`, some rows a figure, in windows or in numbered files."""
-    for first in range(0, len(columns[0]), PICTURES_PER_FIGURE):
-        data = [column[first : first + PICTURES_PER_FIGURE] for column in columns]
-        path = Path(f"prediction_{next(figure_numbers)}.png")
-        if not (in_windows and show_figure(draw_predictions, *data)) and save_figure(path, draw_predictions, *data):
-            print(f"Figure saved to {path}")
+def draw_figure(number: int, in_window: bool, *columns: Any) -> None:
+    """Draw what draw_predictions() draws of `columns`, a row for each picture, in a window or in a numbered file."""
+    path = Path(f"prediction_{number}.png")
+    if not (in_window and show_figure(draw_predictions, *columns)) and save_figure(path, draw_predictions, *columns):
+        print(f"Figure saved to {path}")
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the settings of this run."""
-    parser = argparse.ArgumentParser(description="Reads the handwritten digit in a picture.")
+    parser = argparse.ArgumentParser(description="Reads the handwritten digits in a picture.")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"pictures or folders (default: {image_path})")
     add_shared_flags(parser, "--model-path", "--no-plot")
     return parser.parse_args()
@@ -95,19 +90,25 @@ def main() -> int:
     model = load_weights(args.model_path)
     paths = find_pictures(args.images or [image_path], Path() if args.images else PROJECT_DIR)
 
-    in_windows = len(paths) <= PICTURES_PER_FIGURE  # many figures go into files, not into one window after the other
-    num_read, figure_numbers = 0, itertools.count(1)
-    for start in range(0, len(paths), BATCH_SIZE):
-        names, pictures, images = read_pictures(paths[start : start + BATCH_SIZE])
-        if not names:
-            continue
-        num_read += len(names)
-        probabilities = predict_probabilities(model, images)
-        answers = [format_answer(row) for row in probabilities]
-        for name, answer in zip(names, answers):
+    in_window = len(paths) <= PICTURES_PER_FIGURE  # many figures go into files, not into one window after the other
+    num_read, num_figures, rows = 0, 0, []
+    for number, (name, path) in enumerate(paths, start=1):
+        try:
+            picture = read_picture(path)
+            digits, probabilities = read_digits(picture, model)
+        except (OSError, ValueError) as error:
+            say_error(f"{name}: {error}")
+        else:
+            answer = format_answer(probabilities)
             print(f"{name}: {answer}", flush=True)
-        if not args.no_plot:
-            draw_figures(figure_numbers, in_windows, names, pictures, images, probabilities, answers)
+            num_read += 1
+            rows.append((name, picture, digits, probabilities, answer))
+        if args.no_plot:
+            rows.clear()
+        elif len(rows) == PICTURES_PER_FIGURE or (rows and number == len(paths)):
+            num_figures += 1
+            draw_figure(num_figures, in_window, *zip(*rows))
+            rows.clear()
     return 0 if num_read == len(paths) else 1
 
 

@@ -27,7 +27,7 @@ from digits.command_line import MODEL_PATH, run_script
 from digits.page import otsu_threshold
 from digits.picture import read_picture
 from digits.plots import save_figure
-from digits.preparation import IMAGE_SIZE, fit_into_image, prepare
+from digits.preparation import IMAGE_SIZE, find_digits, fit_into_image
 from digits.weights import load_weights
 from predict_CNN import format_answer, predict_probabilities
 from test_CNN import calibration_error
@@ -65,6 +65,17 @@ def crop_and_centre(picture: Image.Image) -> np.ndarray:
     if not light.any():
         raise ValueError("no digit found")
     return fit_into_image(Image.fromarray(light.astype(np.uint8)))
+
+
+def find_one_digit(picture: Image.Image) -> np.ndarray:
+    """Return the image (28, 28), uint8, of the digit in a picture as predict_CNN.py reads it.
+
+    Raises ValueError when there is none, or more than one.
+    """
+    digits = find_digits(picture)
+    if len(digits) > 1:
+        raise ValueError("split into several digits")
+    return digits[0].image
 
 
 WAYS = {"squeeze": squeeze, "inverted": squeeze_inverted, "border": squeeze_by_border, "crop": crop_and_centre}
@@ -142,7 +153,7 @@ def main() -> None:
     labels = np.array([int(row["label"]) for row in rows])
 
     start = time.perf_counter()
-    images, is_read = read_images(rows, args.labels.parent, WAYS[args.naive] if args.naive else prepare)
+    images, is_read = read_images(rows, args.labels.parent, WAYS[args.naive] if args.naive else find_one_digit)
     seconds = time.perf_counter() - start
     probabilities = np.stack([predict_probabilities(model, images) for model in models])  # (weights, N, 10)
     shares = ((probabilities.argmax(axis=2) == labels) & is_read).mean(axis=0)
@@ -155,7 +166,7 @@ def main() -> None:
     print(f"Refused: {(~is_read).sum()} of {len(rows)}; {1000 * seconds / len(rows):.1f} ms a picture to prepare")
 
     mistakes = np.flatnonzero(is_read & (shares <= 0.5))
-    answers = [format_answer(row) for row in probabilities.mean(axis=0)]
+    answers = [format_answer(row[np.newaxis]) for row in probabilities.mean(axis=0)]
     for index in mistakes:
         print(f"{rows[index]['path']}: is {labels[index]}: {answers[index]}")
     shown = mistakes[:MAX_SHOWN]

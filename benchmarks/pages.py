@@ -25,7 +25,7 @@ from digits.command_line import MODEL_PATH, add_shared_flags, run_script, whole_
 from digits.mnist import load_mnist
 from digits.picture import decode_picture
 from digits.plots import save_figure
-from digits.preparation import prepare
+from digits.preparation import find_digits
 from digits.weights import load_weights
 from predict_CNN import predict_probabilities
 
@@ -315,30 +315,30 @@ def main() -> None:
     images, labels = load_mnist(args.data_dir, train=args.tune, device="cpu")
     pages = make_pages(images[:, 0].numpy(), labels.numpy(), int(args.tune), args.each, max(1, args.each // 5))
 
-    def read(prepare_picture: Callable[[Image.Image], np.ndarray], picture: Image.Image) -> list[str]:
+    def read(find_images: Callable[[Image.Image], list[np.ndarray]], picture: Image.Image) -> list[str]:
         """Return what each of the models reads; nothing where there is no digit."""
         try:
-            made.append(prepare_picture(picture))
+            made[:] = find_images(picture)
         except ValueError:
             return [""] * len(models)
-        return [str(predict_probabilities(model, made[-1:]).argmax()) for model in models]
+        return ["".join(map(str, predict_probabilities(model, made).argmax(axis=1))) for model in models]
 
     counts: dict[str, collections.Counter[str]] = {kind: collections.Counter() for kind in PAGES}
     failures = []
     for kind, digits, data in pages:
         picture, count = decode_picture(io.BytesIO(data)), counts[kind]
         made: list[np.ndarray] = []
-        answers = read(prepare, picture)
+        answers = read(lambda picture: [digit.image for digit in find_digits(picture)], picture)
         sort = {0: "empty", 1: "one"}.get(len(digits), "number")
         count[sort] += len(models)
         count[f"{sort} read"] += sum(bool(answer) if sort == "empty" else answer == digits for answer in answers)
         count[f"{sort} refused"] += answers.count("")
         count[f"{sort} counted"] += sum(len(answer) == len(digits) for answer in answers)
         if answers[0] != digits:
-            seen = made[0] if made else np.zeros((28, 28), dtype=np.uint8)
+            seen = np.hstack(made or [np.zeros((28, 28), dtype=np.uint8)])
             failures.append((picture, seen, f"{kind}: {digits or 'empty'}, read {answers[0] or 'nothing'}"))
         if sort == "one":
-            count["one read simply"] += read(crop_and_centre, picture).count(digits)
+            count["one read simply"] += read(lambda picture: [crop_and_centre(picture)], picture).count(digits)
 
     print_table(counts)
     step = max(1, len(failures) // MAX_SHOWN)  # some of each kind

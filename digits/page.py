@@ -1,64 +1,97 @@
-"""Tells ink from paper: how strong the ink is at each pixel of a picture, whatever the light and the paper's colour."""
+"""Tells ink from paper, whatever the light, the paper's colour, and the lines that are printed on it."""
 
 from __future__ import annotations
+
+import itertools
+from typing import Callable
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-MAX_STROKE = 0.3  # of the picture's longer side; what is wider is no stroke
-MIN_INK = 0.06  # how far the ink's colour must lie from the paper's; black lies 1 from white
-MIN_PAPER = 0.1  # of the picture
-MIN_CONTRAST = 20  # between ink and paper, in units of the spread of most of the paper
-MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
+WINDOWS = (0.05, 0.1, 0.2, 0.4)  # of the picture's longer side; every stroke is narrower than one of them
+MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller pictures show no desk around the sheet
+MIN_SHEET = 0.25  # of the picture
+MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255
+DARK = 20  # of 255; in less light it cannot be told what share of it the ink swallows
+LINE_SIZE = 128  # pixels of the longer side at which printed lines are looked for
+LINE_WIDTH = 0.04  # of the longer side; what is wider is no printed line
+MAX_SLOPE = 0.25  # of printed lines, pixels up or down per pixel sideways
+MIN_COVER = 0.7  # of each fifth of a printed line is seen
 
 
-def measure_ink(picture: Image.Image) -> np.ndarray:
-    """Return the strength of the ink (H, W), floats, at each pixel of a picture (mode L or RGB).
+def find_sheet(picture: Image.Image) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the sheet in a picture (mode RGB): all of it where no desk is around it."""
+    small = picture.copy()
+    small.thumbnail((48, 48), Image.Resampling.BOX)
+    if max(picture.size) < MIN_PHOTOGRAPH or min(small.size) < 20:
+        return 0, 0, picture.width, picture.height
+    # The median of a neighbourhood is the colour of paper or desk, whatever is written there.
+    colours = np.asarray(small.filter(ImageFilter.MedianFilter(13)), dtype=np.float32)
+    desk = np.median(_border(colours), axis=0)
+    steps = np.linalg.norm(colours - desk, axis=2) / 3**0.5
+    is_sheet = steps > otsu_threshold(steps)
+    if is_sheet.mean() < MIN_SHEET or _border(is_sheet).mean() > 0.05:
+        return 0, 0, picture.width, picture.height
+    if steps[is_sheet].mean() - steps[~is_sheet].mean() < MIN_STEP:
+        return 0, 0, picture.width, picture.height
+    # Of a sheet that lies askew the rows and columns that are mostly on it
+    rows, columns = (np.flatnonzero(share > 0.8 * share.max()) for share in (is_sheet.mean(axis=1), is_sheet.mean(0)))
+    x, y = picture.width / is_sheet.shape[1], picture.height / is_sheet.shape[0]
+    return round(columns[0] * x), round(rows[0] * y), round((columns[-1] + 1) * x), round((rows[-1] + 1) * y)
 
-    It is how far the pixel's colour lies from that of the paper there, whether darker, lighter or only of another
-    colour: 0 on the paper, 1 for black on white.
+
+def _border(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+
+
+def skewness(channel: Image.Image) -> float:
+    """Return how far the strokes in a channel (mode L) of a picture are darker (below 0) or lighter than the paper.
+
+    Ink covers the smaller part of the paper around it. So the few pixels that differ most from the mean around them are
+    ink, and their deviations, cubed, outweigh those of the paper; at the edge of a shadow both sides weigh the same.
     """
-    colours = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
-    ink = np.linalg.norm(colours - estimate_paper(colours), axis=2) / 3**0.5
-    return remove_areas(ink)
+    small = channel.copy()
+    small.thumbnail((160, 160), Image.Resampling.BOX)
+    values, total = np.asarray(small, dtype=np.float64), 0.0
+    for window in WINDOWS[1:]:
+        blurred = small.filter(ImageFilter.BoxBlur(max(1.0, round(window * max(small.size) / 2))))
+        cubes = (values - np.asarray(blurred)) ** 3
+        total += cubes.sum() / max(abs(cubes).sum(), 1e-6)
+    return total
 
 
-def estimate_paper(colours: np.ndarray) -> np.ndarray:
-    """Return the colour of the paper at each pixel of colours (H, W, 3), floats in 0..1, in the same form.
+def measure_ink(pixels: np.ndarray, size: int, is_light: bool) -> np.ndarray:
+    """Return the strength of the ink (H, W), 0 on the paper, at each pixel of a picture (H, W, channels), uint8.
 
-    Light falls unevenly on paper, but smoothly. So its colour is a quadratic function of the place, fitted to the
-    pixels near the border of the picture and then, again and again, to all that are about as the last fit says.
+    The paper is what the picture shows without all that is narrower than a window of `size` pixels (a grey closing;
+    Serra 1982, "Image analysis and mathematical morphology"). That leaves the edges of shadows where they are. Dark ink
+    is as strong as the share of the paper's light that it swallows, the same in light and in shadow; light ink, where
+    `is_light` says so, as the light that it adds.
     """
-    height, width, _ = colours.shape
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
-    step = max(height, width) // 64 + 1  # some thousand pixels are enough
-    some_terms, some_colours = terms[::step, ::step].reshape(-1, 6), colours[::step, ::step].reshape(-1, 3)
-    is_border = abs(some_terms[:, 1:3]).max(axis=1) > 0.85
-
-    coefficients, num_terms = np.median(some_colours[is_border], axis=0, keepdims=True), 1
-    for next_num_terms in (3, 6, 6):
-        distances = np.linalg.norm(some_colours - some_terms[:, :num_terms] @ coefficients, axis=1)
-        is_paper = distances < max(3 * np.median(distances[is_border]), 0.04)
-        if is_paper.sum() < 20:  # too few to tell
-            break
-        num_terms = next_num_terms
-        # Least squares by their normal equations, made solvable where a picture is one pixel wide
-        a, b = some_terms[is_paper, :num_terms], some_colours[is_paper]
-        coefficients = np.linalg.solve(a.T @ a + 1e-6 * np.eye(num_terms), a.T @ b)
-    return (terms[..., :num_terms] @ coefficients).clip(0, 1)
+    if is_light:
+        pixels = 255 - pixels
+    paper = over_window(over_window(pixels, size, np.maximum), size, np.minimum)
+    full = np.float32(255) if is_light else np.maximum(paper, DARK).astype(np.float32)
+    return np.sqrt((((paper - pixels) / full) ** 2).mean(axis=2))
 
 
-def remove_areas(ink: np.ndarray) -> np.ndarray:
-    """Return ink (H, W), floats, less what is wider than any stroke: a table beside the paper, or a hard shadow."""
-    half = round(MAX_STROKE * max(ink.shape) / 2)
-    areas = ink
-    # The least ink within a window around each pixel, and of that the most: nothing is left of what is narrower.
-    for reduce in (np.min, np.max):
-        areas = np.pad(areas, half, mode="edge")
-        for axis in (0, 1):
-            areas = reduce(np.lib.stride_tricks.sliding_window_view(areas, 2 * half + 1, axis), axis=2)
-    return ink - areas
+def over_window(values: np.ndarray, size: int, pick: Callable[..., np.ndarray]) -> np.ndarray:
+    """Return np.maximum or np.minimum, as `pick` says, of values (H, W, ...) over a square of `size` (odd) pixels."""
+    for axis in (0, 1):
+        padding = [(size // 2, size // 2) if i == axis else (0, 0) for i in range(values.ndim)]
+        values = np.moveaxis(np.pad(values, padding, mode="edge"), axis, 0)
+        done = 1
+        while done < size:  # the window of each value is nearly doubled
+            step = min(done, size - done)
+            values = pick(values[:-step], values[step:])
+            done += step
+        values = np.moveaxis(values, 0, axis)
+    return values
+
+
+def is_wide(mask: np.ndarray, size: int) -> bool:
+    """Return whether a square of `size` (odd) pixels fits into `mask` (H, W), booleans, somewhere."""
+    return bool(over_window(np.pad(mask, size // 2), size, np.minimum).any())
 
 
 def otsu_threshold(values: np.ndarray) -> float:
@@ -67,7 +100,7 @@ def otsu_threshold(values: np.ndarray) -> float:
     The groups' means differ most, given their sizes (Otsu 1979, "A threshold selection method from gray-level
     histograms").
     """
-    values = np.sort(values, axis=None).astype(np.float64)
+    values = np.sort(values.ravel()[:: values.size // 50_000 + 1]).astype(np.float64)
     num_low, sum_low = np.arange(1, values.size), values.cumsum()[:-1]
     num_high, sum_high = values.size - num_low, values.sum() - sum_low
     separation = num_low * num_high * (sum_high / num_high - sum_low / num_low) ** 2
@@ -75,29 +108,55 @@ def otsu_threshold(values: np.ndarray) -> float:
     return float(values[best : best + 2].mean())
 
 
-def find_threshold(ink: np.ndarray) -> float:
-    """Return the least strength of ink (H, W), floats, that is ink; raises ValueError where there is none.
+def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
+    """Return ink (H, W) without printed lines: straight, thin, and seen from one border of the picture to another.
 
-    That is so if it is weak, not much stronger than what is left of the paper, or noise.
+    Where a stroke, stronger than `threshold` as the lines are, goes on on both sides of a line, it is kept.
     """
-    if ink.max() < MIN_INK:
-        raise ValueError("no digit found")
-    threshold = otsu_threshold(ink)
-    is_ink = ink > threshold
-    is_paper = ~widen(is_ink)  # without the soft edges of the strokes, which belong to neither
-    if is_paper.mean() < MIN_PAPER:
-        raise ValueError("no digit found")
-    level = np.median(ink[is_paper])
-    # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.
-    spread = np.percentile(abs(ink[is_paper] - level), 68)
-    contrast = (np.median(ink[is_ink]) - level) / max(spread, 1e-3)
-    deviation = ink - ink.mean()
-    products = (deviation[:, 1:] * deviation[:, :-1]).sum() + (deviation[1:] * deviation[:-1]).sum()
-    if contrast < MIN_CONTRAST or products / 2 < MIN_SMOOTHNESS * (deviation**2).sum():
-        raise ValueError("no digit found")
-    return threshold
+    mask = ink > threshold
+    step = -(-max(mask.shape) // LINE_SIZE)
+    padded = np.pad(mask, [(0, -length % step) for length in mask.shape])
+    size = max(3, 2 * round(LINE_WIDTH * max(mask.shape) / 2) + 1)
+    thick = over_window(over_window(padded, size, np.minimum), size, np.maximum)
+    blocks = padded.shape[0] // step, step, padded.shape[1] // step, step
+    thin, thick = (values.reshape(blocks).max(axis=(1, 3)) for values in (padded & ~thick, thick))
+    lines = _find_lines(thin, thick) | _find_lines(thin.T, thick.T).T
+    if not lines.any():
+        return ink
+
+    lines = lines.repeat(step, axis=0).repeat(step, axis=1)[: mask.shape[0], : mask.shape[1]]
+    lines = widen(lines & mask) & mask
+    reached = []
+    for side in range(4):
+        turned, allowed = np.rot90(mask & ~lines, side).copy(), np.rot90(lines, side)
+        for _ in range(2 * max(2, round(max(mask.shape) / 60))):
+            turned[1:] |= turned[:-1] & allowed[1:]
+        reached.append(np.rot90(turned, -side))
+    lines &= ~(reached[0] & reached[2] | reached[1] & reached[3])
+    return np.where(lines | (widen(lines) & ~mask), 0, ink)
+
+
+def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
+    """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on."""
+    height, width = thin.shape
+    columns = np.arange(width)
+    fifths = np.linspace(0, width, 6).astype(int)[:-1]
+    # One more row, for what lies outside of the picture
+    seen, open_ = (np.pad(values, ((0, 1), (0, 0))).astype(np.uint8) for values in (thin & ~thick, ~thick))
+    lines = np.zeros((height + 1, width), dtype=bool)
+    slopes = np.linspace(-MAX_SLOPE, MAX_SLOPE, max(9, width // 2 + 1)) if width > 5 else ()
+    for slope, offset in itertools.product(slopes, (0.25, 0.75)):  # through the middle of a row, or between two
+        rows = np.arange(height)[:, np.newaxis] + np.floor(slope * (columns - width / 2) + offset).astype(int)
+        rows[(rows < 0) | (rows > height)] = height
+        num_seen, num_open = (
+            np.add.reduceat(values[rows, columns], fifths, axis=1, dtype=np.int32) for values in (seen, open_)
+        )
+        is_line = ((num_seen >= MIN_COVER * num_open) | (num_open < 3)).all(axis=1)
+        chosen = rows[is_line & (num_open.sum(axis=1) > width / 2)]
+        lines[chosen, np.broadcast_to(columns, chosen.shape)] = True
+    return lines[:-1]
 
 
 def widen(mask: np.ndarray) -> np.ndarray:
     """Return `mask` (H, W), booleans, with the neighbours of its pixels."""
-    return np.asarray(Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(3))) > 0
+    return over_window(mask, 3, np.maximum)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 50_000_000  # of a picture that is decoded whole; a JPEG is reduced while it is decoded and may be larger
-PICTURE_SIZE = 256  # pixels; larger pictures are reduced to it, which also smooths the grain of the paper
+PICTURE_SIZE = 640  # pixels; larger pictures are reduced to it, which also smooths the grain of the paper
 
 
 def read_picture(path: str | Path) -> Image.Image:
@@ -40,11 +40,16 @@ def decode_picture(file: BinaryIO) -> Image.Image:
         raise ValueError(f"more than {MAX_PIXELS // 10**6} million pixels; make the picture smaller") from None
     except Exception as error:  # a stranger's bytes can make Pillow raise anything
         raise ValueError("the picture is damaged; save it anew as PNG or JPEG") from error
+    return simplify_picture(picture)
 
+
+def simplify_picture(picture: Image.Image) -> Image.Image:
+    """Return a picture of any mode in mode RGB, laid on paper where it is transparent, at most PICTURE_SIZE large."""
     if picture.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would cut off at 255
         values = np.nan_to_num(np.asarray(picture, dtype=np.float32), posinf=0, neginf=0)
         values = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
-        picture = Image.fromarray((255 * values).astype(np.uint8)).convert("RGB")
+        picture = Image.fromarray((255 * values).astype(np.uint8))
+    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     picture.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
     return lay_on_paper(picture) if picture.mode == "RGBA" else picture
 
@@ -61,9 +66,10 @@ def _decode(file: BinaryIO) -> Image.Image:
         # Phones note how they were held instead of turning the picture. A damaged note need not mean a damaged picture.
         with contextlib.suppress(Exception):
             picture = ImageOps.exif_transpose(picture)
-        if picture.mode[0] in "IF":
-            return picture
-        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        # Conversion may meet damage as well.
+        return (
+            picture if picture.mode[0] in "IF" else picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        )
 
 
 def lay_on_paper(picture: Image.Image) -> Image.Image:

@@ -6,13 +6,15 @@ import contextlib
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
+
+    from digits.preparation import Digit
 
 # Colours that look different to everybody (Okabe and Ito 2008, "Color universal design")
 BLUE, SKY_BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"
@@ -158,25 +160,38 @@ def draw_mistakes(figure: Figure, images: np.ndarray, labels: np.ndarray, probab
 
 def draw_predictions(
     figure: Figure,
-    names: list[str],
-    pictures: list[Image.Image],
-    images: list[np.ndarray],
-    probabilities: np.ndarray,
-    answers: list[str],
+    names: Sequence[str],
+    pictures: Sequence[Image.Image],
+    digits: Sequence[list[Digit]],
+    probabilities: Sequence[np.ndarray],
+    answers: Sequence[str],
 ) -> None:
-    """Draw a row for each picture: itself, what the network sees, and its probabilities (N, 10) in 0..1."""
+    """Draw a row for each picture: itself with a frame around each digit, what the network sees, its probabilities.
+
+    `probabilities` (number of digits, 10) of each picture are in 0..1.
+    """
     figure.set_size_inches(9, 3 * len(names))
     rows = figure.subplots(len(names), 3, squeeze=False)
-    for (left, middle, right), name, picture, image, row, answer in zip(
-        rows, names, pictures, images, probabilities, answers
+    for (left, middle, right), name, picture, found, table, answer in zip(
+        rows, names, pictures, digits, probabilities, answers
     ):
-        left.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        left.imshow(picture)
+        for digit in found:
+            x, y, end_x, end_y = digit.box
+            left.plot([x, end_x, end_x, x, x], [y, y, end_y, end_y, y], color=ORANGE, linewidth=1.2)
         title = Path(name).name.encode(errors="backslashreplace").decode()  # a name may have bytes that are no letters
         left.set_title(title, parse_math=False)
         left.axis("off")
-        middle.imshow(image, cmap="gray", vmin=0, vmax=255)
+        middle.imshow(np.hstack([digit.image for digit in found]), cmap="gray", vmin=0, vmax=255)
         middle.set_title("what the network sees")
         middle.axis("off")
-        right.bar(range(10), 100 * row, color=BLUE)
-        right.set(title=answer.replace(", ", ",\n"), xticks=range(10), ylim=(0, 100), ylabel="probability in %")
-        right.grid(visible=False, axis="x")
+        right.set_title(answer.replace("), ", "),\n"))
+        if len(found) == 1:
+            right.bar(range(10), 100 * table[0], color=BLUE)
+            right.set(xticks=range(10), ylim=(0, 100), ylabel="probability in %")
+        else:
+            right.imshow(table.T, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
+            right.set(xticks=range(len(found)), yticks=range(10), ylabel="digit")
+            right.set_xticklabels([f"{100 * row.max():.0f} %" for row in table])
+            right.set_title(answer.split(" (")[0])
+        right.grid(visible=False, axis="both" if len(found) > 1 else "x")

@@ -1,78 +1,254 @@
-"""Makes of the ink in a picture an image like those that the network has learned from."""
+"""Finds the digits in a picture, and makes of each an image like those that the network has learned from."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from digits.page import find_threshold, measure_ink, widen
+from digits.page import WINDOWS, erase_lines, find_sheet, is_wide, measure_ink, otsu_threshold, skewness, widen
 
 DIGIT_SIZE, IMAGE_SIZE = 20, 28  # pixels; the longer side of the digit, and the square around it, as in MNIST
 ZOOM = 4  # times DIGIT_SIZE: the size at which strokes are made thicker or thinner
+GRAIN = 1 / 640  # of the picture's longer side: the size of a camera's noise, which is blurred
 
+SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
+MIN_SKEWNESS = 1  # of 3, from which it is sure whether the ink is light or dark
+MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
+MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
+MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
+MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and paper
+MIN_SHARE = 0.65  # of all the ink on the page is in the digits
+MIN_PAPER, MAX_INK = 0.1, 0.5  # of the picture
+MAX_FILL = 0.32  # of the image of 28x28 is bright; of one in a thousand of MNIST's 0.29
 MIN_PART = 0.06  # a part with less ink than this share of the largest is a speck
-MAX_GAP = 0.35  # between two parts of one digit, as a share of the largest part's longer side
+MAX_GAP = 0.35  # between two parts of one digit, as a share of its longer side
+MAX_STROKE, MAX_STROKE_AT_BORDER = 11, 7  # pixels where the digit is DIGIT_SIZE long; what is wider is a shadow
 THIN_STROKE, NORMAL_STROKE, THICK_STROKE = 2.0, 2.2, 3.6  # pixels in the image of 28x28
 
 
-def prepare(picture: Image.Image) -> np.ndarray:
-    """Return the digit in a picture (mode L or RGB) as an image (28, 28), uint8 in 0..255, in the form of MNIST's.
+class Digit(NamedTuple):
+    """A digit that was found in a picture."""
 
-    That form (LeCun et al. 1998): light ink on black, the longer side of the digit 20 pixels, its centre of mass in
-    the middle. Raises ValueError when the picture shows no digit.
+    image: np.ndarray  # (28, 28), uint8, in the form of MNIST's
+    box: tuple[int, int, int, int]  # left, top, right and bottom in the picture, in pixels
+
+
+class Strokes(NamedTuple):
+    """What is written in a picture."""
+
+    ink: np.ndarray  # (H, W), how strong it is
+    threshold: float  # that ink exceeds
+    masks: list[np.ndarray]  # (H, W), booleans: where each digit is, from left to right
+
+
+class Parts(NamedTuple):
+    """The connected parts of the ink in a picture."""
+
+    labels: np.ndarray  # (H, W), whole numbers: 1 in the first part, and so on, 0 outside of all
+    boxes: np.ndarray  # (N, 4): left, top, right, bottom
+    weights: np.ndarray  # (N,): the ink in each
+    num_at_border: np.ndarray  # (N,): how many pixels of each lie at the border of the picture
+
+
+def find_digits(picture: Image.Image) -> list[Digit]:
+    """Return the digits in a picture (mode L or RGB), from left to right.
+
+    Raises ValueError when the picture shows none.
     """
-    ink = measure_ink(picture)
-    threshold = find_threshold(ink)
-    is_digit = select_parts(ink > 0.6 * threshold, ink)
-    strongest = np.percentile(ink[is_digit], 75)
-    ink = ((ink - 0.25 * threshold) / (strongest - 0.25 * threshold)).clip(0, 1)
-    ink[~widen(is_digit)] = 0  # widened, as the soft edges of the strokes lie around what is surely digit
-    return fit_into_image(normalize_strokes(Image.fromarray((255 * ink).astype(np.uint8))))
+    picture = picture.convert("RGB")
+    left, top, right, bottom = find_sheet(picture)
+    strokes = find_strokes(picture.crop((left, top, right, bottom)))
+    digits = []
+    for mask in strokes.masks:
+        first, last, start, stop = bounding_box(mask)
+        around = np.s_[max(0, first - 2) : last + 2, max(0, start - 2) : stop + 2]
+        box = left + int(start), top + int(first), left + int(stop), top + int(last)
+        digits.append(Digit(draw_image(strokes.ink[around], mask[around], strokes.threshold), box))
+    if any((digit.image > 127).mean() > MAX_FILL for digit in digits):
+        raise ValueError("no digit found")
+    return digits
+
+
+def find_strokes(picture: Image.Image) -> Strokes:
+    """Return the strokes of the digits in a picture (mode RGB) of a sheet. Raises ValueError when there are none."""
+    size = max(picture.size)
+    channels = picture.filter(ImageFilter.GaussianBlur(GRAIN * size)).split()
+    pixels = np.stack([np.asarray(channel) for channel in channels], axis=2)
+    lightness = np.array([skewness(channel) for channel in channels])
+    overall = skewness(picture.convert("L"))
+    # Hard shadows may weigh more than the ink. Then the ink may be the other way round.
+    for ink_is_light in (overall > 0, overall <= 0)[: 2 if abs(overall) < MIN_SKEWNESS else 1]:
+        # Yellow on blue is lighter in red and green and darker in blue.
+        agreeing = (lightness > 0) == ink_is_light
+        chosen = pixels[..., agreeing] if agreeing.any() else pixels
+        strokes = find_in_windows(chosen, ink_is_light)
+        if strokes:
+            return strokes
+    raise ValueError("no digit found")
+
+
+def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
+    """Return the strokes in a picture (H, W, channels), uint8, of light or dark ink, seen through the best window.
+
+    It is the smallest that is three times as wide as the strokes found, when the next one shows hardly more ink.
+    """
+    longer_side = max(pixels.shape[:2])
+    best, best_total, is_narrow = None, 0.0, False
+    for share in WINDOWS:
+        if share * longer_side < 4 and share < WINDOWS[-1]:
+            continue
+        size = max(3, 2 * round(share * longer_side / 2) + 1)
+        strokes = separate_strokes(measure_ink(pixels, size, is_light))
+        mask = np.any(strokes.masks, axis=0) if strokes else np.zeros(pixels.shape[:2], dtype=bool)
+        total = strokes.ink[mask].sum() if strokes else 0.0
+        if is_narrow and best_total > 0.8 * total:
+            return best
+        if strokes:
+            best, best_total, is_narrow = strokes, total, stroke_width(mask) < size / 3
+    return best
+
+
+def separate_strokes(page: np.ndarray) -> Strokes | None:
+    """Return the strokes of the digits in the ink of a page (H, W), floats, apart from lines, shadows and noise."""
+    ink = page
+    for _ in range(5):  # without what was lines or shadow, another threshold separates the rest
+        if ink.max() == ink.min():
+            return None
+        ink = erase_lines(ink, SOFT_EDGE * otsu_threshold(ink))
+        threshold = SOFT_EDGE * otsu_threshold(ink)
+        parts = measure_parts(ink, threshold)
+        shadows = [part for part in parts.weights.argsort()[:-20:-1] if is_shadow(parts, int(part))]
+        if not shadows:
+            masks = [np.isin(parts.labels, np.array(group) + 1) for group in group_parts(parts)]
+            strokes = Strokes(ink, threshold, masks)
+            return strokes if masks and is_written(strokes, page) else None
+        ink = np.where(widen(widen(np.isin(parts.labels, np.array(shadows) + 1))), 0, ink)
+    return None
+
+
+def is_written(strokes: Strokes, page: np.ndarray) -> bool:
+    """Return whether strokes were written, rather than made up of what is left of a page's (H, W) lines and noise."""
+    ink, threshold, masks = strokes
+    is_digit, is_ink = np.any(masks, axis=0), ink > threshold
+    is_paper = ~widen(is_ink | (page > threshold))
+    if is_paper.mean() < MIN_PAPER or is_digit.mean() > MAX_INK:
+        return False
+    level = np.median(page[is_paper])
+    # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.
+    spread = max(float(np.percentile(abs(page[is_paper] - level), 68)), 1e-3)
+    strength = np.median(ink[is_digit])
+    if strength < MIN_INK or strength - level < MIN_CONTRAST * spread:
+        return False
+    if ink[is_digit].sum() < MIN_SHARE * ink[is_ink].sum():
+        return False
+    deviation = ink - ink.mean()
+    products = ((deviation[:, 1:] * deviation[:, :-1]).sum() + (deviation[1:] * deviation[:-1]).sum()) / 2
+    if products < MIN_SMOOTHNESS * (deviation**2).sum():
+        return False
+    if not (is_digit[[0, -1]].any() or is_digit[:, [0, -1]].any()):
+        return True
+    # What runs out of the picture may be anything. It is ink if that is a group of its own (the measure of Otsu 1979).
+    share, step = (page > threshold).mean(), page[page > threshold].mean() - page[page <= threshold].mean()
+    return bool(share * (1 - share) * step**2 > MIN_SEPARATION * page.var())
+
+
+def measure_parts(ink: np.ndarray, threshold: float) -> Parts:
+    """Return the connected parts of the ink (H, W), floats, that exceeds the threshold; there is at least one."""
+    labels = label_parts(ink > threshold)
+    num_parts = labels.max()
+    rows, columns = np.nonzero(labels)
+    parts = labels[rows, columns] - 1
+    boxes = np.array([[*labels.shape[::-1], 0, 0]]).repeat(num_parts, axis=0)
+    for side, pick, values in (
+        (0, np.minimum, columns),
+        (1, np.minimum, rows),
+        (2, np.maximum, columns + 1),
+        (3, np.maximum, rows + 1),
+    ):
+        pick.at(boxes[:, side], parts, values)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    num_at_border = np.bincount(border, minlength=num_parts + 1)[1:]
+    return Parts(labels, boxes, np.bincount(parts, ink[rows, columns]), num_at_border)
+
+
+def is_shadow(parts: Parts, part: int) -> bool:
+    """Return whether a part is wider than a stroke: a shadow, or the light between two of them."""
+    left, top, right, bottom = parts.boxes[part]
+    mask = parts.labels[top:bottom, left:right] == part + 1
+    ratio = DIGIT_SIZE / max(mask.shape)
+    size = max(1, round((right - left) * ratio)), max(1, round((bottom - top) * ratio))
+    small = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)) > 127
+    return is_wide(small, MAX_STROKE_AT_BORDER if parts.num_at_border[part] else MAX_STROKE)
 
 
 def label_parts(mask: np.ndarray) -> np.ndarray:
-    """Return labels (H, W), whole numbers: the same for pixels of `mask` (H, W) that are connected, 0 outside it."""
+    """Return labels (H, W): 1, 2, ... the same for pixels of `mask` (H, W) that are connected, and 0 outside it."""
     labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
     while True:
         padded = np.pad(labels, 1)
         highest = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
         highest = np.maximum(np.maximum(highest[:, :-2], highest[:, 1:-1]), highest[:, 2:])
         if (highest == labels)[mask].all():
-            return labels
+            break
         # Each label becomes the highest one that any of its pixels touches, and so on up to the highest of all.
         follow = np.arange(mask.size + 1)
         np.maximum.at(follow, labels[mask], highest[mask])
         while (follow != follow[follow]).any():
             follow = follow[follow]
         labels = follow[labels]
+    labels[mask] = np.unique(labels[mask], return_inverse=True)[1] + 1
+    return labels
 
 
-def select_parts(mask: np.ndarray, ink: np.ndarray) -> np.ndarray:
-    """Return the pixels (H, W) of `mask` (H, W) that belong to the digit, without specks, lines and neighbours.
+def group_parts(parts: Parts) -> list[list[int]]:
+    """Return the parts of each digit, from left to right; a digit may have several, such as a 5 with a loose bar.
 
-    A digit may have several parts, such as a 5 with a loose bar. `ink` (H, W) says how strong the ink is.
+    None of them may be a digit; then the list is empty.
     """
-    labels = label_parts(mask)
-    weights = np.bincount(labels.ravel(), ink.ravel())
-    weights[0] = 0
-    # What reaches the border is rather a line, a shadow or a neighbour than the digit.
-    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    num_at_border = np.bincount(border, minlength=len(weights))
-    weights *= np.select([num_at_border == 0, num_at_border < len(border) / 6], [1, 0.3], 0.01)
-    candidates = np.flatnonzero(weights > MIN_PART * weights.max())
-    candidates = candidates[weights[candidates].argsort()[::-1]][:10]
-    boxes = {label: bounding_box(labels == label) for label in candidates}
-    main = candidates[0]
+    labels, boxes, weights, num_at_border = parts
+    shape = labels.shape
+    widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    sizes = np.maximum(widths, heights)
+    # What runs out of the picture and does not fill it is a line, a shadow or a neighbour.
+    runs_out = (num_at_border > 0) & ((sizes < min(shape) / 2) | (num_at_border > sum(shape) / 3))
+    spans = boxes[:, 2:] - boxes[:, :2] == shape[::-1]
+    runs_out |= (spans & (sizes[:, np.newaxis] > 2 * np.stack([heights, widths], axis=1))).any(axis=1)
+    scores = weights * np.where(runs_out, 0, np.where(num_at_border > 0, 0.3, 1))
+    main = int(scores.argmax())
+    if not scores[main]:
+        return []
 
-    def is_near(label: int) -> bool:
-        top, bottom, left, right = boxes[label]
-        main_top, main_bottom, main_left, main_right = boxes[main]
-        gap_y = max(top - main_bottom, main_top - bottom, 0)
-        gap_x = max(left - main_right, main_left - right, 0)
-        return np.hypot(gap_y, gap_x) <= MAX_GAP * max(main_bottom - main_top, main_right - main_left)
+    def extent(group: list[int]) -> tuple[int, int, int, int]:
+        return (*boxes[group, :2].min(axis=0), *boxes[group, 2:].max(axis=0))
 
-    chosen = [label for label in candidates if is_near(label) and (num_at_border[main] or not num_at_border[label])]
-    return np.isin(labels, chosen)
+    height = max(heights[main], 0.3 * widths[main])
+    shared = np.minimum(boxes[:, 3], boxes[main, 3]) - np.maximum(boxes[:, 1], boxes[main, 1])
+    is_digit = (shared > 0.5 * np.minimum(heights, height)) & (heights > 0.45 * height) & (heights < 2.2 * height)
+    is_digit &= (weights > 0.1 * weights[main]) & (num_at_border < 0.25 * sizes)
+    is_digit[main] = True
+    groups: list[list[int]] = []
+    for part in sorted(np.flatnonzero(is_digit).tolist(), key=lambda part: boxes[part, 0]):
+        if groups:  # one above the other, they are parts of one digit
+            left, _, right, _ = extent(groups[-1])
+            overlap = min(right, boxes[part, 2]) - max(left, boxes[part, 0])
+            if overlap > 0.4 * min(right - left, widths[part]):
+                groups[-1].append(part)
+                continue
+        groups.append([part])
+    for part in np.flatnonzero(~is_digit & (weights > MIN_PART * weights[main])).tolist():
+        if num_at_border[part] and not num_at_border[main]:
+            continue
+        gaps = []
+        for group in groups:
+            left, top, right, bottom = extent(group)
+            gap_x = max(left - boxes[part, 2], boxes[part, 0] - right, 0)
+            gap_y = max(top - boxes[part, 3], boxes[part, 1] - bottom, 0)
+            gaps.append(np.hypot(gap_x, gap_y) / max(right - left, bottom - top))
+        if min(gaps) <= MAX_GAP:
+            groups[int(np.argmin(gaps))].append(part)
+    return groups
 
 
 def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -81,13 +257,28 @@ def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
 
 
+def stroke_width(mask: np.ndarray) -> float:
+    """Return how wide the strokes in `mask` (H, W) are, in pixels: each has two edges as long as itself."""
+    edge_length = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    return 2 * mask.sum() / max(edge_length, 1)
+
+
+def draw_image(ink: np.ndarray, mask: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the digit where `mask` (H, W) is True, in ink (H, W), as an image (28, 28), uint8, in the form of MNIST's.
+
+    That form (LeCun et al. 1998): light ink on black, the longer side of the digit 20 pixels, its centre of mass in
+    the middle.
+    """
+    strongest = np.percentile(ink[mask], 75)
+    ink = ((ink - 0.4 * threshold) / (strongest - 0.4 * threshold)).clip(0, 1)
+    ink = np.where(widen(mask), ink, 0)  # widened, as the soft edges of the strokes lie around what is surely digit
+    return fit_into_image(normalize_strokes(Image.fromarray((255 * ink).astype(np.uint8))))
+
+
 def normalize_strokes(ink: Image.Image) -> Image.Image:
     """Return the digit (mode L, light on black), ZOOM times as large as in MNIST, its strokes about as wide."""
-    digit = _crop_and_resize(ink, ZOOM * DIGIT_SIZE, Image.Resampling.BICUBIC)
-    digit = ImageOps.expand(digit, 3 * ZOOM)
-    is_ink = np.asarray(digit) > 127
-    edge_length = (is_ink[1:] != is_ink[:-1]).sum() + (is_ink[:, 1:] != is_ink[:, :-1]).sum()
-    width = 2 * is_ink.sum() / max(edge_length, 1) / ZOOM  # each stroke has two edges
+    digit = ImageOps.expand(_crop_and_resize(ink, ZOOM * DIGIT_SIZE, Image.Resampling.BICUBIC), 3 * ZOOM)
+    width = stroke_width(np.asarray(digit) > 127) / ZOOM
     if width < THIN_STROKE:
         return digit.filter(ImageFilter.MaxFilter(2 * round((NORMAL_STROKE - width) * ZOOM / 2) + 1))
     if width > THICK_STROKE:

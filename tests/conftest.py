@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from generated_digits import write_mnist
+from PIL import Image
 
 import predict_CNN
 from digits.command_line import DATA_DIR, MODEL_PATH, PROJECT_DIR
 from digits.command_line import run_script as run_main
+from digits.preparation import find_digits
 from digits.weights import load_weights
 from model import CNN, predict_logits
 
@@ -75,6 +77,12 @@ def run_predict(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
 def shipped_model() -> CNN:
     """Return the network with the shipped weights."""
     return load_weights(MODEL_PATH)
+
+
+def prepare(picture: Image.Image) -> np.ndarray:
+    """Return the image (28, 28), uint8, of the only digit in a picture."""
+    (digit,) = find_digits(picture)
+    return digit.image
 
 
 def read_digit(model: CNN, image: np.ndarray) -> int:

@@ -21,7 +21,7 @@ from generated_digits import draw_digit
 from PIL import Image
 
 from digits.picture import decode_picture
-from digits.preparation import prepare
+from digits.preparation import find_digits
 
 FORMATS = {  # and the modes that each is saved in
     "PNG": ("L", "RGB", "RGBA", "LA", "P", "1", "I;16"),
@@ -90,7 +90,7 @@ def fuzz(num_files: int, seed: int = 0) -> tuple[collections.Counter[str], list[
         data = mutate(data, generator)
         start = time.perf_counter()
         try:
-            prepare(decode_picture(io.BytesIO(data)))
+            find_digits(decode_picture(io.BytesIO(data)))
             outcomes["read"] += 1
         except ValueError as error:
             outcomes[str(error).split(";")[0]] += 1

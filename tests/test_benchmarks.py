@@ -14,13 +14,12 @@ import pytest
 import speed
 import time_to_accuracy
 import torch
-from conftest import read_digit
+from conftest import prepare, read_digit
 from generated_digits import draw_digit, write_mnist
 from PIL import Image, ImageOps
 from torch.utils.flop_counter import FlopCounterMode
 
 from digits.command_line import MODEL_PATH
-from digits.preparation import prepare
 from model import CNN
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import read_digit, run_predict
+from conftest import prepare, read_digit, run_predict
 from fuzz_pictures import fuzz
 from generated_digits import draw_four, draw_three, encode
 from PIL import Image, ImageChops, ImageOps
 
-from digits.picture import decode_picture, lay_on_paper, read_picture
-from digits.preparation import prepare
+from digits.picture import PICTURE_SIZE, decode_picture, lay_on_paper, read_picture
 
 
 def huge_png(width: int, height: int) -> bytes:
@@ -88,7 +87,7 @@ def test_damaged_exif_does_not_hide_the_picture(tmp_path):
 def test_large_photo_is_reduced_while_it_is_decoded():
     photo = draw_four().resize((9000, 9000))  # 81 million pixels, more than are decoded whole
     picture = decode_picture(io.BytesIO(encode(photo, "JPEG")))
-    assert max(picture.size) == 256
+    assert max(picture.size) == PICTURE_SIZE
 
 
 def test_mutated_pictures():
@@ -138,7 +137,7 @@ def test_any_kind_of_file_gives_the_same_image(way, tmp_path, shipped_model):
     picture.save(tmp_path / f"three{file_type}", exif=exif)
 
     picture = read_picture(tmp_path / f"three{file_type}")
-    assert picture.mode == "RGB" and max(picture.size) <= 256
+    assert picture.mode == "RGB" and max(picture.size) <= PICTURE_SIZE
     image = prepare(picture)
     expected = prepare(draw_three())
     assert image.shape == (28, 28) and image.dtype == np.uint8

@@ -27,6 +27,7 @@ from digits.plots import (
     save_figure,
     show_figure,
 )
+from digits.preparation import Digit
 
 
 def draw(function: Callable[..., None], *data: object) -> Figure:
@@ -169,26 +170,41 @@ def test_mistakes(num_mistakes, num_right):
     assert_nothing_is_cut_off(figure)
 
 
-@pytest.mark.parametrize("num_pictures", [1, 5])
-def test_predictions(num_pictures):
+@pytest.mark.parametrize("num_pictures, num_digits", [(1, 1), (5, 1), (1, 4), (2, 2)])
+def test_predictions(num_pictures, num_digits):
     names = [f"folder/a $ \udcff digit_{number}.png" for number in range(num_pictures)]
-    pictures = [Image.new("L", (40 + number, 30), 10 * number) for number in range(num_pictures)]
-    images = [np.full((28, 28), number, dtype=np.uint8) for number in range(num_pictures)]
-    probabilities = np.random.default_rng(0).dirichlet(np.ones(10), num_pictures)
-    answers = [f"Digit {row.argmax()}" for row in probabilities]
-    figure = draw(draw_predictions, names, pictures, images, probabilities, answers)
+    pictures = [Image.new("RGB", (40 + number, 30), (10 * number,) * 3) for number in range(num_pictures)]
+    digits = [
+        [
+            Digit(np.full((28, 28), number + place, dtype=np.uint8), (place, 2, place + 5, 20))
+            for place in range(num_digits)
+        ]
+        for number in range(num_pictures)
+    ]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(10), (num_pictures, num_digits))
+    answers = [f"Digit {row[0].argmax()}" for row in probabilities]
+    figure = draw(draw_predictions, names, pictures, digits, probabilities, answers)
     for number, (left, middle, right) in enumerate(zip(*[iter(figure.axes)] * 3)):
         assert left.get_title() == rf"a $ \udcff digit_{number}.png"
-        assert left.images[0].get_array().shape == (30, 40 + number)
-        assert middle.images[0].get_array()[0, 0] == number
-        np.testing.assert_allclose([bar.get_height() for bar in right.patches], 100 * probabilities[number])
-        assert right.get_title() == answers[number]
-        assert right.get_ylim() == (0, 100) and list(right.get_xticks()) == list(range(10))
-        assert right.get_ylabel() == "probability in %" and middle.get_title() == "what the network sees"
+        assert left.images[0].get_array().shape == (30, 40 + number, 3)
+        for place, line in enumerate(left.lines):
+            assert set(line.get_xdata()) == {place, place + 5} and set(line.get_ydata()) == {2, 20}
+        assert len(left.lines) == num_digits
+        seen = middle.images[0].get_array()
+        assert seen.shape == (28, 28 * num_digits)
+        assert seen[0, 0] == number and seen[0, -1] == number + num_digits - 1
+        assert right.get_title() == answers[number] and middle.get_title() == "what the network sees"
+        if num_digits == 1:
+            np.testing.assert_allclose([bar.get_height() for bar in right.patches], 100 * probabilities[number][0])
+            assert right.get_ylim() == (0, 100) and list(right.get_xticks()) == list(range(10))
+            assert right.get_ylabel() == "probability in %"
+        else:
+            np.testing.assert_allclose(right.images[0].get_array(), probabilities[number].T)
+            labels = [label.get_text() for label in right.get_xticklabels()]
+            assert labels == [f"{100 * row.max():.0f} %" for row in probabilities[number]]
         assert not any(line.get_visible() for line in right.get_xgridlines())
-        for axes in (left, middle):
-            assert axes.images[0].get_clim() == (0, 255) and axes.images[0].get_cmap().name == "gray"
-            assert not axes.axison
+        assert middle.images[0].get_clim() == (0, 255) and middle.images[0].get_cmap().name == "gray"
+        assert not left.axison and not middle.axison
     assert tuple(figure.get_size_inches()) == (9, 3 * num_pictures)
 
 
@@ -216,7 +232,8 @@ def test_matplotlib_is_imported_only_to_draw():
 def test_file_shows_what_was_drawn(tmp_path):
     """100 pixels an inch, into a folder that is made, and again into one that is there; nothing is said of letters."""
     path = tmp_path / "new" / "newer" / "figure.png"
-    data = ["四 $.png"], [Image.new("L", (30, 30), 99)], [np.eye(28, dtype=np.uint8) * 255], np.eye(10)[:1], ["Digit 0"]
+    digits = [Digit(np.eye(28, dtype=np.uint8) * 255, (5, 5, 20, 25))]
+    data = ["四 $.png"], [Image.new("RGB", (30, 30), (99, 99, 99))], [digits], [np.eye(10)[:1]], ["Digit 0"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert save_figure(path, draw_predictions, *data)

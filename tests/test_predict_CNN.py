@@ -45,11 +45,29 @@ def test_trained_weights_predict_a_drawn_picture(training, run_script, tmp_path)
 
 
 def test_answers():
-    row = np.full(10, 0.0)
-    row[8], row[3] = 0.9998, 0.0002
-    assert format_answer(row) == "Digit 8 (99.98 %)"
-    row[8], row[3] = 0.374, 0.5812
-    assert format_answer(row) == "Digit 3 (58.12 %), perhaps 8 (37.40 %)"
+    sure, unsure = np.full(10, 0.0), np.full(10, 0.0)
+    sure[8], sure[3] = 0.9998, 0.0002
+    unsure[8], unsure[3] = 0.374, 0.5812
+    assert format_answer(np.stack([sure])) == "Digit 8 (99.98 %)"
+    assert format_answer(np.stack([unsure])) == "Digit 3 (58.12 %), perhaps 8 (37.40 %)"
+    assert format_answer(np.stack([sure, sure])) == "Digits 88 (99.98 %, 99.98 %)"
+    assert format_answer(np.stack([sure, unsure])) == "Digits 83 (99.98 %, 58.12 %), the 3 perhaps 8 (37.40 %)"
+
+
+def test_a_number_is_read_from_a_file_and_from_a_picture(shipped_model, monkeypatch, tmp_path, capsys):
+    picture = Image.new("RGBA", (400, 200), (255, 255, 255, 0))
+    for digit, left in ((4, 40), (2, 160), (3, 280)):
+        picture.paste((20, 20, 90, 255), mask=draw_digit(digit, (400, 200), (left, 40, left + 70, 150), pen=10))
+    picture.save(tmp_path / "number.png")
+    for source in (picture, tmp_path / "number.png", str(tmp_path / "number.png")):
+        digits, probabilities = predict_CNN.read_digits(source, shipped_model)
+        assert probabilities.argmax(axis=1).tolist() == [4, 2, 3]
+        assert [digit.image.shape for digit in digits] == [(28, 28)] * 3 and probabilities.shape == (3, 10)
+    monkeypatch.chdir(tmp_path)
+    assert run_predict(monkeypatch, "number.png") == 0
+    assert re.match(r"number\.png: Digits 423 \((\d+\.\d\d %(, )?){3}\)\n", capsys.readouterr().out)
+    with pytest.raises(ValueError, match="no digit found"):
+        predict_CNN.read_digits(Image.new("1", (50, 50)), shipped_model)
 
 
 def test_the_shipped_picture_from_anywhere(run_script, tmp_path):
@@ -65,8 +83,9 @@ def test_figures_of_many_pictures(run_script, tmp_path):
         draw_three().save(tmp_path / name)
     result = run_script("predict_CNN.py", *names, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    answers, saved = result.stdout.splitlines()[:6], result.stdout.splitlines()[6:]
-    assert all(line.startswith(f"{name}: Digit 3 (") for name, line in zip(names, answers))
+    answers = [line for line in result.stdout.splitlines() if not line.startswith("Figure")]
+    saved = [line for line in result.stdout.splitlines() if line.startswith("Figure")]
+    assert len(answers) == 6 and all(line.startswith(f"{name}: Digit 3 (") for name, line in zip(names, answers))
     assert saved == [f"Figure saved to prediction_{page}.png" for page in (1, 2)]
     for page, size in ((1, (900, 1500)), (2, (900, 300))):
         with Image.open(tmp_path / f"prediction_{page}.png") as figure:
@@ -121,7 +140,7 @@ def test_few_pictures_are_shown_in_a_window(num_pictures, in_windows, tmp_path, 
 
 
 def test_more_pictures_than_are_kept_in_memory(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict_CNN, "BATCH_SIZE", 3)
+    monkeypatch.setattr(predict_CNN, "PICTURES_PER_FIGURE", 2)
     monkeypatch.chdir(tmp_path)
     names = ["four.png", "blank.png", "four.png", "blank.png", "blank.png", "blank.png", "four.png"]
     for name, picture in (("four.png", draw_four()), ("blank.png", Image.new("L", (50, 50), 200))):
