@@ -118,6 +118,8 @@ def separate_strokes(page: np.ndarray) -> Strokes | None:
             return None
         ink = erase_lines(ink, SOFT_EDGE * otsu_threshold(ink))
         threshold = SOFT_EDGE * otsu_threshold(ink)
+        if not (ink > threshold).any():
+            return None
         parts = measure_parts(ink, threshold)
         shadows = [part for part in parts.weights.argsort()[:-20:-1] if is_shadow(parts, int(part))]
         if not shadows:

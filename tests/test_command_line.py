@@ -175,7 +175,10 @@ def test_names_that_the_output_cannot_show(encoding, training, generated_mnist, 
     commands = {
         "train_CNN.py": (train, r"\nWeights saved to .*\\u56db.cnn_\.pth\n"),
         "test_CNN.py": (test, r"\nFigure saved to .*\\u56db.figures.mistakes\.png\n"),
-        "predict_CNN.py": ([folder, "--no-plot"], r"1_\\u56db\.png: Digit 4 .*\n.*\\u56db.2\.png: Digit 4 .*\n"),
+        "predict_CNN.py": (
+            [folder / "1_四.png", folder / "2.png", "--no-plot"],
+            r"1_\\u56db\.png: Digit 4 .*\n.*\\u56db.2\.png: Digit 4 .*\n",
+        ),
     }
     for script, (arguments, pattern) in commands.items():
         command = [sys.executable, str(PROJECT_DIR / script), *map(str, arguments)]
