@@ -16,7 +16,8 @@ DARK = 20  # of 255; in less light it cannot be told what share of it the ink sw
 LINE_SIZE = 128  # pixels of the longer side at which printed lines are looked for
 LINE_WIDTH = 0.04  # of the longer side; what is wider is no printed line
 MAX_SLOPE = 0.25  # of printed lines, pixels up or down per pixel sideways
-MIN_COVER = 0.7  # of each fifth of a printed line is seen
+LINE_PARTS = 8  # that a printed line is cut into
+MIN_COVER = 0.7  # of each part of it is seen
 
 
 def find_sheet(picture: Image.Image) -> tuple[int, int, int, int]:
@@ -137,24 +138,36 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
-    """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on."""
+    """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on.
+
+    All lines are followed at once: each is made of two of half its length, and so are those (Brady 1998, "A fast
+    discrete approximation algorithm for the Radon transform").
+    """
     height, width = thin.shape
-    columns = np.arange(width)
-    fifths = np.linspace(0, width, 6).astype(int)[:-1]
-    # One more row, for what lies outside of the picture
-    seen, open_ = (np.pad(values, ((0, 1), (0, 0))).astype(np.uint8) for values in (thin & ~thick, ~thick))
-    lines = np.zeros((height + 1, width), dtype=bool)
-    slopes = np.linspace(-MAX_SLOPE, MAX_SLOPE, max(9, width // 2 + 1)) if width > 5 else ()
-    for slope, offset in itertools.product(slopes, (0.25, 0.75)):  # through the middle of a row, or between two
-        rows = np.arange(height)[:, np.newaxis] + np.floor(slope * (columns - width / 2) + offset).astype(int)
-        rows[(rows < 0) | (rows > height)] = height
-        num_seen, num_open = (
-            np.add.reduceat(values[rows, columns], fifths, axis=1, dtype=np.int32) for values in (seen, open_)
-        )
-        is_line = ((num_seen >= MIN_COVER * num_open) | (num_open < 3)).all(axis=1)
-        chosen = rows[is_line & (num_open.sum(axis=1) > width / 2)]
-        lines[chosen, np.broadcast_to(columns, chosen.shape)] = True
-    return lines[:-1]
+    length = 1 << (width - 1).bit_length()
+    padding = (0, length // 4 + 1), (0, length - width)  # rows enough that no line comes round to the other side
+    # Of the line that rises so much from here: how many pixels are seen, and how many could be (rises, H, W, 2)
+    counts = np.stack([np.pad(mask, padding) for mask in (thin & ~thick, ~thick)], axis=2)[np.newaxis].astype(np.int16)
+    rows, rises = np.arange(counts.shape[1]), []
+    while counts.shape[2] > 1:
+        if counts.shape[2] == LINE_PARTS:  # from here on the parts are counted that are not seen
+            seen, could_be = counts[..., 0], counts[..., 1]
+            counts[..., 0] = (seen < MIN_COVER * could_be) & (could_be > 2)
+        steepest = max(1, int(MAX_SLOPE * 2 * length / counts.shape[2]))
+        rise = np.arange(-steepest, steepest + 1)[:, np.newaxis]
+        half = np.fix(rise / 2).astype(int)
+        middle = len(counts) // 2
+        rises.append((half, rise - half))
+        counts = counts[middle + half, rows, ::2] + counts[middle + half, (rows + rise - half) % len(rows), 1::2]
+    lines = (counts[..., 0] == 0) & (counts[..., 1] > max(thin.shape) / 2)
+    if not lines.any():
+        return np.zeros_like(thin)
+    for half, step in reversed(rises):
+        parts = np.zeros((2 * half.max() + 1, len(rows), 2 * lines.shape[2]), dtype=bool)
+        np.logical_or.at(parts[..., ::2], (half.max() + half, rows), lines)
+        np.logical_or.at(parts[..., 1::2], (half.max() + half, (rows + step) % len(rows)), lines)
+        lines = parts
+    return lines[0, :height, :width]
 
 
 def widen(mask: np.ndarray) -> np.ndarray:
