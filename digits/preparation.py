@@ -24,7 +24,7 @@ MIN_PAPER, MAX_INK = 0.1, 0.5  # of the picture
 MAX_FILL = 0.32  # of the image of 28x28 is bright; of one in a thousand of MNIST's 0.29
 MIN_PART = 0.06  # a part with less ink than this share of the largest is a speck
 MAX_GAP = 0.35  # between two parts of one digit, as a share of its longer side
-MAX_STROKE, MAX_STROKE_AT_BORDER = 11, 7  # pixels where the digit is DIGIT_SIZE long; what is wider is a shadow
+MAX_STROKE, MAX_STROKE_AT_BORDER = 11, 8  # pixels where the digit is DIGIT_SIZE long; what is wider is a shadow
 THIN_STROKE, NORMAL_STROKE, THICK_STROKE = 2.0, 2.2, 3.6  # pixels in the image of 28x28
 
 
@@ -214,7 +214,7 @@ def group_parts(parts: Parts) -> list[list[int]]:
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     sizes = np.maximum(widths, heights)
     # What runs out of the picture and does not fill it is a line, a shadow or a neighbour.
-    runs_out = (num_at_border > 0) & ((sizes < min(shape) / 2) | (num_at_border > sum(shape) / 3))
+    runs_out = (num_at_border > 0) & ((sizes < 0.4 * min(shape)) | (num_at_border > sum(shape) / 2))
     spans = boxes[:, 2:] - boxes[:, :2] == shape[::-1]
     runs_out |= (spans & (sizes[:, np.newaxis] > 2 * np.stack([heights, widths], axis=1))).any(axis=1)
     scores = weights * np.where(runs_out, 0, np.where(num_at_border > 0, 0.3, 1))
