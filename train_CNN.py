@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.optim.swa_utils import update_bn
 
-from digits.augmentation import augment
+from digits.augmentation import add_upstrokes, augment
 from digits.command_line import add_shared_flags, positive_float, run_script, show_progress, whole_number
 from digits.mnist import load_mnist
 from digits.muon import Muon
@@ -88,7 +88,7 @@ def train_epoch(
     start = time.perf_counter()
     batches = torch.randperm(len(images), device=images.device).split(batch_size)
     for step, batch in enumerate(batches, start=1):
-        logits = model(augment(images[batch].float() / 255))
+        logits = model(augment(add_upstrokes(images[batch].float() / 255, labels[batch])))
         loss = F.cross_entropy(logits, labels[batch])
         optimizer.zero_grad()
         loss.backward()

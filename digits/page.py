@@ -127,6 +127,8 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
 
     lines = lines.repeat(step, axis=0).repeat(step, axis=1)[: mask.shape[0], : mask.shape[1]]
     lines = widen(lines & mask) & mask
+    size = 2 * int(np.ceil(stroke_width(lines))) + 1  # twice as wide as the lines
+    lines &= ~over_window(over_window(mask, size, np.minimum), size, np.maximum)
     reached = []
     for side in range(4):
         turned, allowed = np.rot90(mask & ~lines, side).copy(), np.rot90(lines, side)
@@ -138,36 +140,42 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
-    """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on.
-
-    All lines are followed at once: each is made of two of half its length, and so are those (Brady 1998, "A fast
-    discrete approximation algorithm for the Radon transform").
-    """
+    """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on."""
     height, width = thin.shape
-    length = 1 << (width - 1).bit_length()
-    padding = (0, length // 4 + 1), (0, length - width)  # rows enough that no line comes round to the other side
-    # Of the line that rises so much from here: how many pixels are seen, and how many could be (rises, H, W, 2)
-    counts = np.stack([np.pad(mask, padding) for mask in (thin & ~thick, ~thick)], axis=2)[np.newaxis].astype(np.int16)
-    rows, rises = np.arange(counts.shape[1]), []
-    while counts.shape[2] > 1:
-        if counts.shape[2] == LINE_PARTS:  # from here on the parts are counted that are not seen
-            seen, could_be = counts[..., 0], counts[..., 1]
-            counts[..., 0] = (seen < MIN_COVER * could_be) & (could_be > 2)
-        steepest = max(1, int(MAX_SLOPE * 2 * length / counts.shape[2]))
-        rise = np.arange(-steepest, steepest + 1)[:, np.newaxis]
-        half = np.fix(rise / 2).astype(int)
-        middle = len(counts) // 2
-        rises.append((half, rise - half))
-        counts = counts[middle + half, rows, ::2] + counts[middle + half, (rows + rise - half) % len(rows), 1::2]
-    lines = (counts[..., 0] == 0) & (counts[..., 1] > max(thin.shape) / 2)
-    if not lines.any():
-        return np.zeros_like(thin)
-    for half, step in reversed(rises):
-        parts = np.zeros((2 * half.max() + 1, len(rows), 2 * lines.shape[2]), dtype=bool)
-        np.logical_or.at(parts[..., ::2], (half.max() + half, rows), lines)
-        np.logical_or.at(parts[..., 1::2], (half.max() + half, (rows + step) % len(rows)), lines)
-        lines = parts
-    return lines[0, :height, :width]
+    length = -(-width // LINE_PARTS)
+    margin = int(MAX_SLOPE * width / 2) + 2  # rows above and below the picture
+    padding = (margin, margin), (0, LINE_PARTS * length - width)
+    # One number for both: 1 for what is seen of a line, and 256 for where it could be seen
+    values = np.pad((thin & ~thick) + 256 * ~thick, padding).reshape(-1, LINE_PARTS, length)
+    # How much is seen of each part of each line (slopes, halves of a pixel, H, LINE_PARTS). A line passes through a row
+    # in its upper or in its lower half.
+    slopes = np.linspace(-MAX_SLOPE, MAX_SLOPE, 2 * int(np.ceil(MAX_SLOPE * length)) + 1)
+    columns = np.arange(length) - (length - 1) / 2
+    bends = np.floor(slopes[:, np.newaxis, np.newaxis] * columns + [[0.25], [0.75]]).astype(int)
+    rows = np.arange(len(values))[:, np.newaxis]
+    places = (rows + bends[:, :, np.newaxis]) % len(values)
+    parts = sum(values[places[..., column], :, column] for column in range(length))
+    seen, could_be = parts % 256, parts // 256
+    is_line = (seen >= MIN_COVER * could_be) | (could_be < 3)
+
+    # Lines of all slopes, through each half of each row at the middle
+    line_slopes = np.linspace(-MAX_SLOPE, MAX_SLOPE, max(9, width // 2 + 1))
+    middles = (np.arange(LINE_PARTS) + 0.5) * length - width / 2
+    starts = margin + (np.arange(2 * height) + 0.5) / 2
+    y = starts[:, np.newaxis] + line_slopes[:, np.newaxis, np.newaxis] * middles  # (slopes, 2 H, LINE_PARTS)
+    slope = np.rint((len(slopes) - 1) * np.linspace(0, 1, len(line_slopes))).astype(int)[:, np.newaxis, np.newaxis]
+    chosen = slope, (2 * y).astype(int) % 2, y.astype(int), np.arange(LINE_PARTS)
+    found = is_line[chosen].all(axis=2) & (could_be[chosen].sum(axis=2) > max(thin.shape) / 2)
+    slope, half, row, part = (np.broadcast_to(index, y.shape)[found] for index in chosen)
+    lines = np.zeros(values.shape, dtype=bool)
+    lines[row[..., np.newaxis] + bends[slope, half], part[..., np.newaxis], np.arange(length)] = True
+    return lines.reshape(len(values), -1)[margin:-margin, :width]
+
+
+def stroke_width(mask: np.ndarray) -> float:
+    """Return how wide the strokes in `mask` (H, W) are, in pixels: each has two edges as long as itself."""
+    edge_length = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    return 2 * mask.sum() / max(edge_length, 1)
 
 
 def widen(mask: np.ndarray) -> np.ndarray:

@@ -7,7 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from digits.page import WINDOWS, erase_lines, find_sheet, is_wide, measure_ink, otsu_threshold, skewness, widen
+from digits.page import (
+    WINDOWS,
+    erase_lines,
+    find_sheet,
+    is_wide,
+    measure_ink,
+    otsu_threshold,
+    skewness,
+    stroke_width,
+    widen,
+)
 
 DIGIT_SIZE, IMAGE_SIZE = 20, 28  # pixels; the longer side of the digit, and the square around it, as in MNIST
 ZOOM = 4  # times DIGIT_SIZE: the size at which strokes are made thicker or thinner
@@ -24,7 +34,7 @@ MIN_PAPER, MAX_INK = 0.1, 0.5  # of the picture
 MAX_FILL = 0.32  # of the image of 28x28 is bright; of one in a thousand of MNIST's 0.29
 MIN_PART = 0.06  # a part with less ink than this share of the largest is a speck
 MAX_GAP = 0.35  # between two parts of one digit, as a share of its longer side
-MAX_STROKE, MAX_STROKE_AT_BORDER = 11, 8  # pixels where the digit is DIGIT_SIZE long; what is wider is a shadow
+MAX_STROKE, MAX_STROKE_AT_BORDER = 9, 8  # pixels where the digit is DIGIT_SIZE long; what is wider is a shadow
 THIN_STROKE, NORMAL_STROKE, THICK_STROKE = 2.0, 2.2, 3.6  # pixels in the image of 28x28
 
 
@@ -257,12 +267,6 @@ def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Return the first row of `mask` (H, W) with a True, the one after the last, and so the columns."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-
-
-def stroke_width(mask: np.ndarray) -> float:
-    """Return how wide the strokes in `mask` (H, W) are, in pixels: each has two edges as long as itself."""
-    edge_length = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
-    return 2 * mask.sum() / max(edge_length, 1)
 
 
 def draw_image(ink: np.ndarray, mask: np.ndarray, threshold: float) -> np.ndarray:
