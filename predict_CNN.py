@@ -19,7 +19,7 @@ from digits.picture import read_picture, simplify_picture
 from digits.plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure
 from digits.preparation import Digit, find_digits
 from digits.weights import load_weights
-from model import CNN, predict_logits
+from model import CNN, predict_mean_logits
 
 image_path = "handwritten_digit.png"  # the picture to read; one without a folder is looked for beside this script
 
@@ -50,7 +50,7 @@ def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Dig
 
 def predict_probabilities(model: CNN, images: list[np.ndarray]) -> np.ndarray:
     """Return the probabilities (N, 10) in 0..1 of the ten digits for N images (28, 28), uint8, as of a `Digit`."""
-    logits = predict_logits(model, torch.from_numpy(np.stack(images)[:, np.newaxis]))
+    logits = predict_mean_logits(model, torch.from_numpy(np.stack(images)[:, np.newaxis]))
     return logits.softmax(dim=1).numpy()
 
 

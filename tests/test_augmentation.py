@@ -7,7 +7,7 @@ import torch
 from generated_digits import draw_images
 
 from digits import augmentation
-from digits.augmentation import augment
+from digits.augmentation import add_upstrokes, augment
 
 LIMITS = ("MAX_ROTATION", "MAX_SCALING", "MAX_SHEAR", "MAX_SHIFT", "ELASTICITY")  # augmentation.py's, of augment()
 
@@ -89,3 +89,50 @@ def test_scaling_and_shear_keep_their_limits(name, monkeypatch):
         assert -12.7 < y.min() < -11.9 and -8.6 < y.max() < -8.1 and x.abs().max() < 0.1
     else:
         assert 1.8 < x.max() < 2.1 and -2.1 < x.min() < -1.8 and (y + 10).abs().max() < 0.1
+
+
+def draw_one(slant: float) -> torch.Tensor:
+    """Return an image (1, 1, 28, 28) of a stroke from row 4 to row 23 that leans `slant` pixels to the right."""
+    image = torch.zeros(1, 1, 28, 28)
+    for row in range(4, 24):
+        column = round(14 + slant * (13.5 - row) / 20)
+        image[0, 0, row, column : column + 2] = 1
+    return image
+
+
+@pytest.mark.parametrize("slant, column", [(0, 14.5), (-4, 12.5)])
+def test_upstrokes_lead_to_the_top_from_the_left(slant, column, monkeypatch):
+    monkeypatch.setattr(augmentation, "UPSTROKE_SHARE", 1)
+    torch.manual_seed(0)
+    images = draw_one(slant).repeat(500, 1, 1, 1) * 0.9
+    written = add_upstrokes(images, torch.ones(500, dtype=torch.long))
+    assert (written >= images).all() and written.max() <= 1
+    added = (written - images)[:, 0]
+    assert (added.amax(dim=(1, 2)) > 0.3).all()
+    # None is higher than its pen is wide, lower than 0.65 cos(20 degrees) of the height of 19, or right of the stroke.
+    rows, columns = torch.nonzero(added.amax(dim=0)).unbind(dim=1)
+    assert rows.min() >= 4 - 2 and 4 + 19 * 0.65 * 0.94 - 2 < rows.max() <= 4 + 19 * 0.65 * 0.94 + 2
+    assert column - 19 * 0.65 * 0.91 - 2 <= columns.min() < column - 19 * 0.65 * 0.91 + 2
+    assert columns.max() <= column + 2
+    # The farthest pixel of each lies at its length and angle.
+    y, x = torch.arange(28)[:, None] - 4, torch.arange(28) - column
+    distances = torch.where(added > 0.5, torch.hypot(x, y), torch.tensor(0.0)).amax(dim=(1, 2))
+    assert 19 * 0.25 - 1.5 <= distances.min() < 19 * 0.25 + 2 and 19 * 0.65 - 1.5 < distances.max() <= 19 * 0.65 + 1.5
+
+
+def test_only_a_share_of_the_ones_gets_an_upstroke():
+    torch.manual_seed(0)
+    images, labels = draw_one(0).repeat(5000, 1, 1, 1), torch.arange(5000) % 10
+    before = images.clone()
+    is_changed = (add_upstrokes(images, labels) != images).flatten(1).any(dim=1)
+    assert torch.equal(images, before)
+    assert set(labels[is_changed].tolist()) == {1}
+    assert 0.7 * augmentation.UPSTROKE_SHARE < is_changed[labels == 1].float().mean() < 1.3 * augmentation.UPSTROKE_SHARE
+
+
+def test_upstrokes_of_no_ones_and_of_none_to_be_seen(monkeypatch):
+    monkeypatch.setattr(augmentation, "UPSTROKE_SHARE", 1)
+    images = torch.rand(3, 1, 28, 28)
+    assert torch.equal(add_upstrokes(images, torch.tensor([0, 7, 9])), images)
+    assert add_upstrokes(images[:0], torch.zeros(0, dtype=torch.long)).shape == (0, 1, 28, 28)
+    assert add_upstrokes(torch.zeros(3, 1, 28, 28), torch.ones(3, dtype=torch.long)).isfinite().all()
