@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 MOVES = (0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)  # pixels to the right, and down
 
+
 class CNN(nn.Module):
     """Two convolutions and two linear layers: 421,834 parameters at ten classes.
 

@@ -30,6 +30,7 @@ from digits.weights import load_weights
 from predict_CNN import predict_probabilities
 
 SIZE = 640, 480  # pixels: width and height of the pictures
+VISIBLE = 0.66, 0.62  # of the sheet's width and height, around its middle, are in every picture, see turn()
 SHEET_PATH = Path("misread_pages.png")
 MAX_SHOWN = 100  # failures on the sheet
 
@@ -184,10 +185,10 @@ def write_page(page: Page, images: list[np.ndarray], height: int, random: np.ran
     strokes = [draw_strokes(image, pen, round(height * random.uniform(0.9, 1.1))) for image in images]
     gaps = [0, *(round(height * random.uniform(0.15, 0.5)) for _ in strokes[1:])]
     total = sum(part.shape[1] for part in strokes) + sum(gaps)
-    if total > 0.7 * width_of_sheet:
+    if total > VISIBLE[0] * width_of_sheet:
         return write_page(page, images, height * 3 // 4, random)
-    left = round((width_of_sheet - total) / 2 + random.uniform(-0.5, 0.5) * max(0, 0.75 * width_of_sheet - total))
-    middle = height_of_sheet / 2 + random.uniform(-0.5, 0.5) * max(0, 0.75 * height_of_sheet - 1.1 * height)
+    left = round((width_of_sheet - total) / 2 + random.uniform(-0.5, 0.5) * (VISIBLE[0] * width_of_sheet - total))
+    middle = height_of_sheet / 2 + random.uniform(-0.5, 0.5) * max(0, VISIBLE[1] * height_of_sheet - 1.2 * height)
     ink = np.zeros(shape, dtype=np.float32)
     for part, gap in zip(strokes, gaps):
         left, top = left + gap, round(middle - part.shape[0] / 2 + height * random.uniform(-0.05, 0.05))

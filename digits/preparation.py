@@ -225,6 +225,7 @@ def group_parts(parts: Parts) -> list[list[int]]:
     sizes = np.maximum(widths, heights)
     # What runs out of the picture and does not fill it is a line, a shadow or a neighbour.
     runs_out = (num_at_border > 0) & ((sizes < 0.4 * min(shape)) | (num_at_border > sum(shape) / 2))
+    runs_out |= (num_at_border > 0.7 * sizes) & (sizes < min(shape))
     spans = boxes[:, 2:] - boxes[:, :2] == shape[::-1]
     runs_out |= (spans & (sizes[:, np.newaxis] > 2 * np.stack([heights, widths], axis=1))).any(axis=1)
     scores = weights * np.where(runs_out, 0, np.where(num_at_border > 0, 0.3, 1))

@@ -127,7 +127,9 @@ def test_only_a_share_of_the_ones_gets_an_upstroke():
     is_changed = (add_upstrokes(images, labels) != images).flatten(1).any(dim=1)
     assert torch.equal(images, before)
     assert set(labels[is_changed].tolist()) == {1}
-    assert 0.7 * augmentation.UPSTROKE_SHARE < is_changed[labels == 1].float().mean() < 1.3 * augmentation.UPSTROKE_SHARE
+    assert (
+        0.7 * augmentation.UPSTROKE_SHARE < is_changed[labels == 1].float().mean() < 1.3 * augmentation.UPSTROKE_SHARE
+    )
 
 
 def test_upstrokes_of_no_ones_and_of_none_to_be_seen(monkeypatch):
