@@ -43,8 +43,7 @@ def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Dig
     `picture` is a file's path or a picture that Pillow has opened. Raises OSError when the file cannot be read, and
     ValueError when it is no picture or shows no digit.
     """
-    is_open = isinstance(picture, Image.Image)
-    digits = find_digits(simplify_picture(picture) if is_open else read_picture(picture))
+    digits = find_digits(simplify_picture(picture) if isinstance(picture, Image.Image) else read_picture(picture))
     return digits, predict_probabilities(model, [digit.image for digit in digits])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Callable
 
 import numpy as np
@@ -154,7 +153,7 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     bends = np.floor(slopes[:, np.newaxis, np.newaxis] * columns + [[0.25], [0.75]]).astype(int)
     rows = np.arange(len(values))[:, np.newaxis]
     places = (rows + bends[:, :, np.newaxis]) % len(values)
-    parts = sum(values[places[..., column], :, column] for column in range(length))
+    parts = np.sum([values[places[..., column], :, column] for column in range(length)], axis=0)
     seen, could_be = parts % 256, parts // 256
     is_line = (seen >= MIN_COVER * could_be) | (could_be < 3)
 
