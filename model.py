@@ -6,7 +6,6 @@ To see the table: python model.py
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 MOVES = (0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)  # pixels to the right, and down
@@ -61,7 +60,7 @@ def predict_mean_logits(model: nn.Module, images: Tensor) -> Tensor:
     What the network happens to take a digit for in one place balances out with what it does in the others.
     """
     # Padded with 1 pixel on one side, and with -1 on the other, an image moves by 1 pixel.
-    views = [F.pad(images, (right, -right, down, -down)) for right, down in MOVES]
+    views = [nn.functional.pad(images, (right, -right, down, -down)) for right, down in MOVES]
     return torch.stack([predict_logits(model, view) for view in views]).mean(dim=0)
 
 

@@ -167,7 +167,8 @@ def draw_comparison(figure: Figure, results: dict[str, list], title: str) -> Non
         for points in runs:
             seconds, accuracies = zip(*points)
             label = name if points is runs[0] else None
-            axes.plot(seconds, accuracies, marker=".", color=colour, label=label, linewidth=1)
+            marker = "." if len(points) > 1 else "D"  # which stands alone, without a line
+            axes.plot(seconds, accuracies, marker=marker, color=colour, label=label, linewidth=1)
     for target in TARGETS:
         axes.axhline(target, color=GRAY, linestyle=":", linewidth=1)
     axes.set(xscale="log", xlabel="seconds of training", ylabel="test accuracy in %", ylim=(98, 99.85), title=title)
@@ -206,7 +207,8 @@ def main() -> None:
             seconds, accuracy = points[-1]
             print(f"{name}, seed {seed}: {accuracy:.2f} % after {seconds:.1f} s", file=sys.stderr, flush=True)
         # After each seed, because the next one takes half an hour
-        title = f"{seed + 1} seeds on {args.device}, {os.cpu_count()} CPU cores, {num_images} training images"
+        seeds = "1 seed" if seed == 0 else f"{seed + 1} seeds"
+        title = f"{seeds} on {args.device}, {os.cpu_count()} CPU cores, {num_images:,} training images"
         print(f"\n{title}\n")
         print_table(results)
         if save_figure(args.figure, draw_comparison, results, title):

@@ -16,6 +16,7 @@ LINE_SIZE = 128  # pixels of the longer side at which printed lines are looked f
 LINE_WIDTH = 0.04  # of the longer side; what is wider is no printed line
 MAX_SLOPE = 0.25  # of printed lines, pixels up or down per pixel sideways
 LINE_PARTS = 8  # that a printed line is cut into
+MIN_SHORT_LINES = 3  # side by side, where they are shorter than half the picture; fewer may be the stem of a digit
 MIN_COVER = 0.7  # of each part of it is seen
 
 
@@ -164,7 +165,10 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     y = starts[:, np.newaxis] + line_slopes[:, np.newaxis, np.newaxis] * middles  # (slopes, 2 H, LINE_PARTS)
     slope = np.rint((len(slopes) - 1) * np.linspace(0, 1, len(line_slopes))).astype(int)[:, np.newaxis, np.newaxis]
     chosen = slope, (2 * y).astype(int) % 2, y.astype(int), np.arange(LINE_PARTS)
-    found = is_line[chosen].all(axis=2) & (could_be[chosen].sum(axis=2) > max(thin.shape) / 2)
+    is_short = width < height / 2
+    found = is_line[chosen].all(axis=2) & (could_be[chosen].sum(axis=2) > (width if is_short else max(thin.shape)) / 2)
+    if is_short and (np.diff(found.any(axis=0).astype(int)) == 1).sum() < MIN_SHORT_LINES:
+        return np.zeros_like(thin)
     slope, half, row, part = (np.broadcast_to(index, y.shape)[found] for index in chosen)
     lines = np.zeros(values.shape, dtype=bool)
     lines[row[..., np.newaxis] + bends[slope, half], part[..., np.newaxis], np.arange(length)] = True

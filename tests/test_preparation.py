@@ -232,6 +232,14 @@ def test_printed_lines_are_no_ink(number, lines, shipped_model):
     assert "".join(str(read_digit(shipped_model, digit.image)) for digit in digits) == number
 
 
+@pytest.mark.parametrize("digit", [4, 7, 9])
+def test_stem_from_border_to_border_is_no_printed_line(digit, shipped_model):
+    """A strip of paper that was cut close above and below its digit."""
+    picture = ImageOps.invert(draw_digit(digit, (640, 180), (280, 5, 380, 175), pen=9))
+    (found,) = find_digits(picture)
+    assert read_digit(shipped_model, found.image) == digit
+
+
 @pytest.mark.parametrize("lines", ["ruled", "squared", "dotted", "shadow", "glare"])
 def test_empty_sheets(lines):
     pixels = np.full((480, 640), 235.0) + np.random.default_rng(0).normal(0, 3, (480, 640))

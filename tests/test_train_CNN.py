@@ -247,6 +247,7 @@ def test_every_image_is_shown_once_in_a_new_order(monkeypatch):
 def test_loss_and_accuracy_are_means_over_the_epoch(monkeypatch):
     """With steps of length 0, and batch norm that does not look at the batch, they are those of the images at once."""
     monkeypatch.setattr(train_CNN, "augment", torch.clone)
+    monkeypatch.setattr(train_CNN, "add_upstrokes", lambda images, labels: images)
     model, optimizer, scheduler = train_CNN.prepare_training(50, epochs=1, batch_size=20)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
