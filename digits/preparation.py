@@ -32,6 +32,11 @@ MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and p
 MIN_SHARE = 0.65  # of all the ink on the page is in the digits
 MIN_PAPER, MAX_INK = 0.1, 0.5  # of the picture
 MAX_FILL = 0.32  # of the image of 28x28 is bright; of one in a thousand of MNIST's 0.29
+MIN_SIZE_AT_BORDER = 0.4  # of the picture's shorter side; what is shorter and touches the border is cut off
+MAX_AT_BORDER = 0.7  # of a digit's longer side lies along the border
+MIN_HEIGHT, MAX_HEIGHT = 0.45, 2.2  # of the digits, in heights of the one with the most ink
+MIN_DIGIT = 0.1  # of the most ink of a digit has any other
+MAX_OVERLAP = 0.4  # of its width may a digit reach under or over its neighbour
 MIN_PART = 0.06  # a part with less ink than this share of the largest is a speck
 MAX_GAP = 0.35  # between two parts of one digit, as a share of its longer side
 MAX_STROKE, MAX_STROKE_AT_BORDER = 9, 8  # pixels where the digit is DIGIT_SIZE long; what is wider is a shadow
@@ -214,21 +219,27 @@ def label_parts(mask: np.ndarray) -> np.ndarray:
     return labels
 
 
+def runs_out(parts: Parts) -> np.ndarray:
+    """Return which parts (N,), booleans, run out of the picture: a line, a shadow or a neighbour, not the digit."""
+    height, width = parts.labels.shape
+    widths, heights = parts.boxes[:, 2] - parts.boxes[:, 0], parts.boxes[:, 3] - parts.boxes[:, 1]
+    sizes = np.maximum(widths, heights)
+    is_small = (parts.num_at_border > 0) & (sizes < MIN_SIZE_AT_BORDER * min(height, width))
+    is_side = (parts.num_at_border > MAX_AT_BORDER * sizes) & (sizes < min(height, width))
+    is_frame = parts.num_at_border > (height + width) / 2  # a quarter of the whole border
+    is_line = (widths == width) & (widths > 2 * heights) | (heights == height) & (heights > 2 * widths)
+    return is_small | is_side | is_frame | is_line
+
+
 def group_parts(parts: Parts) -> list[list[int]]:
     """Return the parts of each digit, from left to right; a digit may have several, such as a 5 with a loose bar.
 
     None of them may be a digit; then the list is empty.
     """
-    labels, boxes, weights, num_at_border = parts
-    shape = labels.shape
+    _, boxes, weights, num_at_border = parts
     widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    sizes = np.maximum(widths, heights)
-    # What runs out of the picture and does not fill it is a line, a shadow or a neighbour.
-    runs_out = (num_at_border > 0) & ((sizes < 0.4 * min(shape)) | (num_at_border > sum(shape) / 2))
-    runs_out |= (num_at_border > 0.7 * sizes) & (sizes < min(shape))
-    spans = boxes[:, 2:] - boxes[:, :2] == shape[::-1]
-    runs_out |= (spans & (sizes[:, np.newaxis] > 2 * np.stack([heights, widths], axis=1))).any(axis=1)
-    scores = weights * np.where(runs_out, 0, np.where(num_at_border > 0, 0.3, 1))
+    # The main digit has the most ink, and rather lies within the picture than at its border.
+    scores = weights * np.where(runs_out(parts), 0, np.where(num_at_border > 0, 0.3, 1))
     main = int(scores.argmax())
     if not scores[main]:
         return []
@@ -236,20 +247,23 @@ def group_parts(parts: Parts) -> list[list[int]]:
     def extent(group: list[int]) -> tuple[int, int, int, int]:
         return (*boxes[group, :2].min(axis=0), *boxes[group, 2:].max(axis=0))
 
-    height = max(heights[main], 0.3 * widths[main])
+    # The other digits stand beside it and are about as high.
+    height = max(heights[main], 0.3 * widths[main])  # of a bar that may be a part of its digit
     shared = np.minimum(boxes[:, 3], boxes[main, 3]) - np.maximum(boxes[:, 1], boxes[main, 1])
-    is_digit = (shared > 0.5 * np.minimum(heights, height)) & (heights > 0.45 * height) & (heights < 2.2 * height)
-    is_digit &= (weights > 0.1 * weights[main]) & (num_at_border < 0.25 * sizes)
+    is_digit = (shared > 0.5 * np.minimum(heights, height)) & (weights > MIN_DIGIT * weights[main])
+    is_digit &= (heights > MIN_HEIGHT * height) & (heights < MAX_HEIGHT * height)
+    is_digit &= num_at_border < 0.25 * np.maximum(widths, heights)
     is_digit[main] = True
     groups: list[list[int]] = []
     for part in sorted(np.flatnonzero(is_digit).tolist(), key=lambda part: boxes[part, 0]):
         if groups:  # one above the other, they are parts of one digit
             left, _, right, _ = extent(groups[-1])
             overlap = min(right, boxes[part, 2]) - max(left, boxes[part, 0])
-            if overlap > 0.4 * min(right - left, widths[part]):
+            if overlap > MAX_OVERLAP * min(right - left, widths[part]):
                 groups[-1].append(part)
                 continue
         groups.append([part])
+    # What is smaller belongs to the digit that it is near to.
     for part in np.flatnonzero(~is_digit & (weights > MIN_PART * weights[main])).tolist():
         if num_at_border[part] and not num_at_border[main]:
             continue
