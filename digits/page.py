@@ -79,8 +79,9 @@ def measure_ink(pixels: np.ndarray, size: int, is_light: bool) -> np.ndarray:
 def over_window(values: np.ndarray, size: int, pick: Callable[..., np.ndarray]) -> np.ndarray:
     """Return np.maximum or np.minimum, as `pick` says, of values (H, W, ...) over a square of `size` (odd) pixels."""
     for axis in (0, 1):
-        padding = [(size // 2, size // 2) if i == axis else (0, 0) for i in range(values.ndim)]
-        values = np.moveaxis(np.pad(values, padding, mode="edge"), axis, 0)
+        last = values.shape[axis] - 1
+        around = np.arange(-(size // 2), last + size // 2 + 1).clip(0, last)  # beyond the border as at it
+        values = np.moveaxis(values.take(around, axis=axis), axis, 0)
         done = 1
         while done < size:  # the window of each value is nearly doubled
             step = min(done, size - done)
