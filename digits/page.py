@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 WINDOWS = (0.05, 0.1, 0.2, 0.4)  # of the picture's longer side; every stroke is narrower than one of them
-MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller pictures show no desk around the sheet
+MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller pictures show neither shadows nor a desk
 MIN_SHEET = 0.25  # of the picture
 MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255
 DARK = 20  # of 255; in less light it cannot be told what share of it the ink swallows

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from digits.page import (
+    MIN_PHOTOGRAPH,
     WINDOWS,
     erase_lines,
     find_sheet,
@@ -191,7 +192,9 @@ def measure_parts(ink: np.ndarray, threshold: float) -> Parts:
 
 
 def is_shadow(parts: Parts, part: int) -> bool:
-    """Return whether a part is wider than a stroke: a shadow, or the light between two of them."""
+    """Return whether a part is wider than a stroke: a shadow, or the light between two of them, in a photograph."""
+    if max(parts.labels.shape) < MIN_PHOTOGRAPH:
+        return False
     left, top, right, bottom = parts.boxes[part]
     mask = parts.labels[top:bottom, left:right] == part + 1
     ratio = DIGIT_SIZE / max(mask.shape)
