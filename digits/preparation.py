@@ -91,6 +91,8 @@ def find_strokes(picture: Image.Image) -> Strokes:
     """Return the strokes of the digits in a picture (mode RGB) of a sheet. Raises ValueError when there are none."""
     size = max(picture.size)
     channels = picture.filter(ImageFilter.GaussianBlur(GRAIN * size)).split()
+    if channels[0].tobytes() == channels[1].tobytes() == channels[2].tobytes():
+        channels = channels[:1]  # gray
     pixels = np.stack([np.asarray(channel) for channel in channels], axis=2)
     lightness = np.array([skewness(channel) for channel in channels])
     overall = skewness(picture.convert("L"))
@@ -205,21 +207,25 @@ def is_shadow(parts: Parts, part: int) -> bool:
 
 def label_parts(mask: np.ndarray) -> np.ndarray:
     """Return labels (H, W): 1, 2, ... the same for pixels of `mask` (H, W) that are connected, and 0 outside it."""
-    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    while True:
-        padded = np.pad(labels, 1)
-        highest = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-        highest = np.maximum(np.maximum(highest[:, :-2], highest[:, 1:-1]), highest[:, 2:])
-        if (highest == labels)[mask].all():
-            break
-        # Each label becomes the highest one that any of its pixels touches, and so on up to the highest of all.
-        follow = np.arange(mask.size + 1)
-        np.maximum.at(follow, labels[mask], highest[mask])
-        while (follow != follow[follow]).any():
-            follow = follow[follow]
-        labels = follow[labels]
-    labels[mask] = np.unique(labels[mask], return_inverse=True)[1] + 1
-    return labels
+    height, width = mask.shape[0], mask.shape[1] + 1
+    # Runs of pixels side by side, from `starts` to before `ends`, row after row, each row ending with a pixel outside
+    is_inside = np.pad(mask, ((0, 0), (0, 1))).ravel()
+    starts, ends = np.flatnonzero(np.diff(is_inside, prepend=False, append=False)).reshape(-1, 2).T
+    # The runs in the next row that each run touches, at a corner too
+    first, last = np.searchsorted(ends, starts + width), np.searchsorted(starts, ends + width, side="right")
+    upper = np.arange(len(starts)).repeat(last - first)
+    lower = np.arange(len(upper)) + (last - (last - first).cumsum()).repeat(last - first)
+    names = np.arange(len(starts))
+    while (names[upper] != names[lower]).any():  # each name becomes the lowest that it touches, and so on
+        lowest = np.minimum(names[upper], names[lower])
+        np.minimum.at(names, names[upper], lowest)
+        np.minimum.at(names, names[lower], lowest)
+        while (names != names[names]).any():
+            names = names[names]
+    changes = np.zeros(is_inside.size, dtype=np.int64)
+    changes[starts] = np.unique(names, return_inverse=True)[1] + 1
+    changes[ends] -= changes[starts]
+    return changes.cumsum().reshape(height, width)[:, :-1]
 
 
 def runs_out(parts: Parts) -> np.ndarray:
