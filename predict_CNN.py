@@ -1,7 +1,7 @@
 """Reads the handwritten digits in a picture of any size, dark on light or light on dark.
 
 The picture is the one that image_path names below, or those, and all in those folders, named behind the command.
-Run it: python predict_CNN.py, or python predict_CNN.py my_digit.png another.jpg my_folder
+Run it: python predict_CNN.py, or python predict_CNN.py my_digit.png another.jpg my_folder, or with --draw
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from digits.command_line import PROJECT_DIR, add_shared_flags, run_script, say_error
-from digits.picture import read_picture, simplify_picture
+from digits.drawing import open_window
+from digits.picture import find_pictures, read_picture, simplify_picture
 from digits.plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure
 from digits.preparation import Digit, find_digits
 from digits.weights import load_weights
@@ -24,17 +25,6 @@ from model import CNN, predict_mean_logits
 image_path = "handwritten_digit.png"  # the picture to read; one without a folder is looked for beside this script
 
 CONFIDENT = 0.8  # below this probability the second best digit is named as well
-
-
-def find_pictures(names: list[str], folder: Path) -> list[tuple[str, Path]]:
-    """Return the names and paths of the pictures that `names` name in `folder`; a folder stands for all in it."""
-    suffixes = Image.registered_extensions()
-    found: list[tuple[str, Path]] = []
-    for name in names:
-        top = folder / name
-        paths = sorted(path for path in top.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-        found += [(str(Path(name, path.relative_to(top))), path) for path in paths] or [(str(Path(name)), top)]
-    return found
 
 
 def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Digit], np.ndarray]:
@@ -79,14 +69,21 @@ def parse_arguments() -> argparse.Namespace:
     """Return the settings of this run."""
     parser = argparse.ArgumentParser(description="Reads the handwritten digits in a picture.")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"pictures or folders (default: {image_path})")
+    parser.add_argument("--draw", action="store_true", help="open a window to draw digits in")
     add_shared_flags(parser, "--model-path", "--no-plot")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.draw and (args.images or args.no_plot):
+        parser.error("--draw goes neither with pictures nor with --no-plot")
+    return args
 
 
 def main() -> int:
     """Read every picture that was asked for. Return the exit status: 1 if one of them could not be read, else 0."""
     args = parse_arguments()
     model = load_weights(args.model_path)
+    if args.draw:
+        open_window(lambda drawing: read_digits(drawing, model), format_answer)
+        return 0
     paths = find_pictures(args.images or [image_path], Path() if args.images else PROJECT_DIR)
 
     in_window = len(paths) <= PICTURES_PER_FIGURE  # many figures go into files, not into one window after the other

@@ -14,6 +14,17 @@ MAX_PIXELS = 50_000_000  # of a picture that is decoded whole; a JPEG is reduced
 PICTURE_SIZE = 640  # pixels; larger pictures are reduced to it, which also smooths the grain of the paper
 
 
+def find_pictures(names: list[str], folder: Path) -> list[tuple[str, Path]]:
+    """Return the names and paths of the pictures that `names` name in `folder`; a folder stands for all in it."""
+    suffixes = Image.registered_extensions()
+    found: list[tuple[str, Path]] = []
+    for name in names:
+        top = folder / name
+        paths = sorted(path for path in top.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+        found += [(str(Path(name, path.relative_to(top))), path) for path in paths] or [(str(Path(name)), top)]
+    return found
+
+
 def read_picture(path: str | Path) -> Image.Image:
     """Return the picture in a file, in colour (mode RGB), upright, at most PICTURE_SIZE wide and high.
 

@@ -12,7 +12,7 @@ from digits.command_line import PROJECT_DIR
 
 MODULES = ["model", *(f"digits.{path.stem}" for path in sorted((PROJECT_DIR / "digits").glob("[!_]*.py")))]
 SCRIPTS = ["train_CNN", "test_CNN", "predict_CNN"]
-ONLY_HERE = {"torchvision": ["digits.mnist"], "matplotlib": ["digits.plots"]}
+ONLY_HERE = {"torchvision": ["digits.mnist"], "matplotlib": ["digits.drawing", "digits.plots"]}
 
 PROGRAM = """
 import importlib, logging, os, random, signal, socket, sys, threading, warnings
