@@ -7,7 +7,7 @@ from typing import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-WINDOWS = (0.05, 0.1, 0.2, 0.4)  # of the picture's longer side; every stroke is narrower than one of them
+WINDOWS = (0.025, 0.05, 0.1, 0.2, 0.4)  # of the picture's longer side; every stroke is narrower than one of them
 MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller pictures show neither shadows nor a desk
 MIN_SHEET = 0.25  # of the picture
 MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255

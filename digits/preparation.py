@@ -25,18 +25,20 @@ ZOOM = 4  # times DIGIT_SIZE: the size at which strokes are made thicker or thin
 GRAIN = 1 / 640  # of the picture's longer side: the size of a camera's noise, which is blurred
 
 SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
-MIN_SKEWNESS = 1  # of 3, from which it is sure whether the ink is light or dark
+MAX_NOISE = 4  # standard deviations of the paper's noise; what is stronger is ink
+MIN_SKEWNESS = 1  # of 4, from which it is sure whether the ink is light or dark
 MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
 MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
 MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
 MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and paper
-MIN_SHARE = 0.65  # of all the ink on the page is in the digits
+MIN_SHARE = 0.65  # of all the ink on the page, as far as it exceeds the threshold, is in the digits
 MIN_PAPER, MAX_INK = 0.1, 0.5  # of the picture
 MAX_FILL = 0.32  # of the image of 28x28 is bright; of one in a thousand of MNIST's 0.29
 MIN_SIZE_AT_BORDER = 0.4  # of the picture's shorter side; what is shorter and touches the border is cut off
 MAX_AT_BORDER = 0.7  # of a digit's longer side lies along the border
 MIN_HEIGHT, MAX_HEIGHT = 0.45, 2.2  # of the digits, in heights of the one with the most ink
 MIN_DIGIT = 0.1  # of the most ink of a digit has any other
+MAX_WIDTH = 3  # heights of a digit; what is wider is a line
 MAX_OVERLAP = 0.4  # of its width may a digit reach under or over its neighbour
 MIN_PART = 0.06  # a part with less ink than this share of the largest is a speck
 MAX_GAP = 0.35  # between two parts of one digit, as a share of its longer side
@@ -110,7 +112,8 @@ def find_strokes(picture: Image.Image) -> Strokes:
 def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
     """Return the strokes in a picture (H, W, channels), uint8, of light or dark ink, seen through the best window.
 
-    It is the smallest that is three times as wide as the strokes found, when the next one shows hardly more ink.
+    It is the smallest that is lower than the digits found and three times as wide as their strokes, when the next one
+    shows hardly more ink.
     """
     longer_side = max(pixels.shape[:2])
     best, best_total, is_narrow = None, 0.0, False
@@ -124,7 +127,8 @@ def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
         if is_narrow and best_total > 0.8 * total:
             return best
         if strokes:
-            best, best_total, is_narrow = strokes, total, stroke_width(mask) < size / 3
+            is_narrow = stroke_width(mask) < size / 3 and mask.any(axis=1).sum() > size
+            best, best_total = strokes, total
     return best
 
 
@@ -134,18 +138,29 @@ def separate_strokes(page: np.ndarray) -> Strokes | None:
     for _ in range(5):  # without what was lines or shadow, another threshold separates the rest
         if ink.max() == ink.min():
             return None
-        ink = erase_lines(ink, SOFT_EDGE * otsu_threshold(ink))
-        threshold = SOFT_EDGE * otsu_threshold(ink)
+        ink = erase_lines(ink, ink_threshold(ink))
+        threshold = ink_threshold(ink)
         if not (ink > threshold).any():
             return None
         parts = measure_parts(ink, threshold)
-        shadows = [part for part in parts.weights.argsort()[:-20:-1] if is_shadow(parts, int(part))]
+        large = np.flatnonzero(parts.weights > MIN_PART * parts.weights.max())  # others are specks, shadows or not
+        shadows = [part for part in large if is_shadow(parts, int(part))]
         if not shadows:
             masks = [np.isin(parts.labels, np.array(group) + 1) for group in group_parts(parts)]
             strokes = Strokes(ink, threshold, masks)
             return strokes if masks and is_written(strokes, page) else None
         ink = np.where(widen(widen(np.isin(parts.labels, np.array(shadows) + 1))), 0, ink)
     return None
+
+
+def ink_threshold(ink: np.ndarray) -> float:
+    """Return what ink (H, W) exceeds, the soft edges of strokes too, but not the noise of a photograph."""
+    threshold = SOFT_EDGE * otsu_threshold(ink)
+    if max(ink.shape) < MIN_PHOTOGRAPH:
+        return threshold
+    # Half of the pixels are paper at least, and two thirds of its noise lie within a standard deviation.
+    low, level = np.percentile(ink.ravel()[:: ink.size // 50_000 + 1], (16, 50))
+    return max(threshold, level + MAX_NOISE * (level - low))
 
 
 def is_written(strokes: Strokes, page: np.ndarray) -> bool:
@@ -161,7 +176,8 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     strength = np.median(ink[is_digit])
     if strength < MIN_INK or strength - level < MIN_CONTRAST * spread:
         return False
-    if ink[is_digit].sum() < MIN_SHARE * ink[is_ink].sum():
+    surplus = ink - threshold
+    if surplus[is_digit].sum() < MIN_SHARE * surplus[is_ink].sum():
         return False
     deviation = ink - ink.mean()
     products = ((deviation[:, 1:] * deviation[:, :-1]).sum() + (deviation[1:] * deviation[:-1]).sum()) / 2
@@ -256,6 +272,10 @@ def group_parts(parts: Parts) -> list[list[int]]:
     def extent(group: list[int]) -> tuple[int, int, int, int]:
         return (*boxes[group, :2].min(axis=0), *boxes[group, 2:].max(axis=0))
 
+    def is_line(group: list[int]) -> bool:
+        left, top, right, bottom = extent(group)
+        return right - left > MAX_WIDTH * (bottom - top)
+
     # The other digits stand beside it and are about as high.
     height = max(heights[main], 0.3 * widths[main])  # of a bar that may be a part of its digit
     shared = np.minimum(boxes[:, 3], boxes[main, 3]) - np.maximum(boxes[:, 1], boxes[main, 1])
@@ -284,7 +304,7 @@ def group_parts(parts: Parts) -> list[list[int]]:
             gaps.append(np.hypot(gap_x, gap_y) / max(right - left, bottom - top))
         if min(gaps) <= MAX_GAP:
             groups[int(np.argmin(gaps))].append(part)
-    return groups
+    return [group for group in groups if not is_line(group)]
 
 
 def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
