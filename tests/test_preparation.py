@@ -185,7 +185,7 @@ def test_parts_near_the_largest_belong_to_the_digit():
     for part, near in (((130, 90, 136, 112), True), ((142, 90, 148, 112), False)):
         assert len(find_boxes(tall, part)) == 1
         assert (find_boxes(tall, part)[0][2] > 120) == near
-    for part, near in (((90, 132, 112, 142), True), ((90, 145, 112, 155), False)):
+    for part, near in (((90, 132, 112, 140), True), ((90, 145, 112, 153), False)):
         assert (find_boxes(wide, part)[0][3] > 120) == near
 
 
