@@ -67,7 +67,7 @@ class Window:
         self.figure, self.sheet, self.read, self.format_answer = figure, Sheet(), read, format_answer
         places = {"left": 0.02, "right": 0.98, "bottom": 0.18, "top": 0.86, "wspace": 0.15, "width_ratios": (1.8, 1, 1)}
         left, middle, right = figure.subplots(1, 3, gridspec_kw=places, subplot_kw={"xticks": [], "yticks": []})
-        gray: Any = {"cmap": "gray", "vmin": 0, "vmax": 255, "aspect": "auto"}
+        gray: Any = {"cmap": "gray", "vmin": 0, "vmax": 255, "aspect": "auto", "interpolation": "nearest"}
         self.picture = left.imshow(self.sheet.draw(), extent=(0, SHEET_SIZE[0], SHEET_SIZE[1], 0), **gray)
         self.images = middle.imshow(np.zeros((1, 1)), extent=(0, 1, 0, 1), **gray)
         self.bars = right.imshow(np.zeros((1, 1)), "Blues", vmax=1.4, interpolation="nearest", extent=(0, 1, 9.5, -0.5))
@@ -104,7 +104,7 @@ class Window:
             answer = str(error) if self.sheet.strokes else "Draw digits on this sheet"
             images, probabilities = [np.zeros((1, 1))], np.zeros((1, 10))
         self.picture.set_data(picture)
-        self.picture.axes.set_title(answer.replace("), ", "),\n"))
+        self.picture.axes.set_title(answer.replace(" (", "\n(", 1))
         self.images.set_data(np.hstack(images))
         self.images.set_extent((0, 1, 0.5 - 0.5 / len(images), 0.5 + 0.5 / len(images)))
         self.bars.set_data((np.arange(0.5, 110) < 100 * probabilities.T[:, :, np.newaxis]).reshape(10, -1))
@@ -116,7 +116,7 @@ def open_window(read: Read, format_answer: Callable[[np.ndarray], str]) -> None:
 
     rcParams.update({**dict.fromkeys(rcParams.find_all("keymap.[^q]"), ""), "toolbar": "None", "interactive": True})
     try:
-        figure = pyplot.figure("Draw a digit", (9.6, 4.2))
+        figure = pyplot.figure("Draw a digit", (8.4, 3.7))
         if figure.canvas.required_interactive_framework is None:
             raise ImportError
     except ImportError:
@@ -127,4 +127,4 @@ def open_window(read: Read, format_answer: Callable[[np.ndarray], str]) -> None:
     while pyplot.fignum_exists(figure.number):
         if window.sheet.is_changed:
             window.update()
-        figure.canvas.start_event_loop(0.01)  # seconds
+        figure.canvas.start_event_loop(0.002)  # seconds

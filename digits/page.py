@@ -117,6 +117,9 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     Where a stroke, stronger than `threshold` as the lines are, goes on on both sides of a line, it is kept.
     """
     mask = ink > threshold
+    rows, columns = (-(-length // LINE_PARTS) for length in mask.shape)
+    if mask.sum() == mask[rows:-rows, columns:-columns].sum():  # lines come nearer to the border
+        return ink
     step = -(-max(mask.shape) // LINE_SIZE)
     padded = np.pad(mask, [(0, -length % step) for length in mask.shape])
     size = max(3, 2 * round(LINE_WIDTH * max(mask.shape) / 2) + 1)

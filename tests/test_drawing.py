@@ -66,7 +66,7 @@ def read(window: Window) -> str:
     """Return the answer that the window shows to what has been drawn."""
     window.update()
     window.figure.canvas.draw()
-    return window.picture.axes.get_title()
+    return window.picture.axes.get_title().replace("\n", " ")
 
 
 @pytest.mark.parametrize("digit", STROKES)
