@@ -97,13 +97,18 @@ def is_wide(mask: np.ndarray, size: int) -> bool:
     return bool(over_window(np.pad(mask, size // 2), size, np.minimum).any())
 
 
+def sample(values: np.ndarray) -> np.ndarray:
+    """Return at most 50,000 of values of any shape, evenly spread, as (N,): enough to know how they are distributed."""
+    return values.ravel()[:: values.size // 50_000 + 1]
+
+
 def otsu_threshold(values: np.ndarray) -> float:
     """Return the threshold that best separates values of any shape into two groups.
 
     The groups' means differ most, given their sizes (Otsu 1979, "A threshold selection method from gray-level
     histograms").
     """
-    values = np.sort(values.ravel()[:: values.size // 50_000 + 1]).astype(np.float64)
+    values = np.sort(sample(values)).astype(np.float64)
     num_low, sum_low = np.arange(1, values.size), values.cumsum()[:-1]
     num_high, sum_high = values.size - num_low, values.sum() - sum_low
     separation = num_low * num_high * (sum_high / num_high - sum_low / num_low) ** 2

@@ -15,6 +15,7 @@ from digits.page import (
     is_wide,
     measure_ink,
     otsu_threshold,
+    sample,
     skewness,
     stroke_width,
     widen,
@@ -143,7 +144,7 @@ def separate_strokes(page: np.ndarray) -> Strokes | None:
         if not (ink > threshold).any():
             return None
         parts = measure_parts(ink, threshold)
-        large = np.flatnonzero(parts.weights > MIN_PART * parts.weights.max())  # others are specks, shadows or not
+        large = np.flatnonzero(parts.weights > MIN_PART * parts.weights.max())  # the others are specks
         shadows = [part for part in large if is_shadow(parts, int(part))]
         if not shadows:
             masks = [np.isin(parts.labels, np.array(group) + 1) for group in group_parts(parts)]
@@ -159,7 +160,7 @@ def ink_threshold(ink: np.ndarray) -> float:
     if max(ink.shape) < MIN_PHOTOGRAPH:
         return threshold
     # Half of the pixels are paper at least, and two thirds of its noise lie within a standard deviation.
-    low, level = np.percentile(ink.ravel()[:: ink.size // 50_000 + 1], (16, 50))
+    low, level = np.percentile(sample(ink), (16, 50))
     return max(threshold, level + MAX_NOISE * (level - low))
 
 

@@ -21,7 +21,7 @@ from predict_CNN import format_answer, read_digits
 @pytest.fixture
 def window(shipped_model) -> Window:
     """Return a window without a screen, in which nothing has been drawn yet."""
-    figure = Figure((9.6, 4.2))
+    figure = Figure((8.4, 3.7))  # as in open_window()
     FigureCanvasAgg(figure)
     window = Window(figure, lambda drawing: read_digits(drawing, shipped_model), format_answer)
     window.update()
@@ -229,12 +229,10 @@ def test_the_window_until_it_is_closed(end, shipped_model, monkeypatch):
             canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", canvas, "q"))
 
     monkeypatch.setattr(FigureCanvasAgg, "start_event_loop", pass_time)
-    before = dict(pyplot.rcParams)
     try:
-        open_window(lambda drawing: read_digits(drawing, shipped_model), format_answer)
+        with pyplot.rc_context():
+            open_window(lambda drawing: read_digits(drawing, shipped_model), format_answer)
     finally:
-        pyplot.ioff()
-        pyplot.rcParams.update(before)
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers):
             signal.signal(number, handler)
     assert len(turns) == 3 and pyplot.get_fignums() == []
