@@ -13,8 +13,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from digits.command_line import DATA_DIR
 from digits.mnist import load_mnist
+from digits.parts import label_parts
 from digits.picture import decode_picture
-from digits.preparation import find_digits, fit_into_image, label_parts, normalize_strokes
+from digits.preparation import find_digits, fit_into_image, normalize_strokes
 from model import predict_logits
 
 

@@ -1,0 +1,95 @@
+"""Erases the lines that are printed on a page, and the creases of the paper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digits.page import over_window, stroke_width, widen
+
+LINE_SIZE = 128  # pixels of the longer side at which lines are looked for
+LINE_WIDTH = 0.04  # of the longer side; what is wider is no line
+LINE_PARTS = 8  # that a line is cut into
+MIN_COVER = 0.7  # of each part of it is seen
+MIN_PARALLELS = 3  # side by side, where they are short; fewer may be the stem of a digit
+MIN_LENGTH = 0.1  # of the longer side, of those that cut off a corner of the picture
+MAX_DEVIATION = 0.03  # between the slopes of parallel lines, pixels up or down per pixel sideways
+
+
+def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
+    """Return ink (H, W) without printed lines: straight, thin, and seen from one border of the picture to another.
+
+    Where a stroke, stronger than `threshold` as the lines are, goes on on both sides of a line, it is kept.
+    """
+    mask = ink > threshold
+    rows, columns = (-(-length // LINE_PARTS) for length in mask.shape)
+    if mask.sum() == mask[rows:-rows, columns:-columns].sum():  # lines come nearer to the border
+        return ink
+    step = -(-max(mask.shape) // LINE_SIZE)
+    padded = np.pad(mask, [(0, -length % step) for length in mask.shape])
+    size = max(3, 2 * round(LINE_WIDTH * max(mask.shape) / 2) + 1)
+    thick = over_window(over_window(padded, size, np.minimum), size, np.maximum)
+    blocks = padded.shape[0] // step, step, padded.shape[1] // step, step
+    thin, thick = (values.reshape(blocks).max(axis=(1, 3)) for values in (padded & ~thick, thick))
+    lines = _find_lines(thin, thick) | _find_lines(thin.T, thick.T).T
+    if not lines.any():
+        return ink
+
+    lines = lines.repeat(step, axis=0).repeat(step, axis=1)[: mask.shape[0], : mask.shape[1]]
+    lines = widen(lines & mask) & mask
+    size = 2 * int(np.ceil(stroke_width(lines))) + 1  # twice as wide as the lines
+    lines &= ~over_window(over_window(mask, size, np.minimum), size, np.maximum)
+    reached = []
+    for side in range(4):
+        turned, allowed = np.rot90(mask & ~lines, side).copy(), np.rot90(lines, side)
+        for _ in range(2 * max(2, round(max(mask.shape) / 60))):
+            turned[1:] |= turned[:-1] & allowed[1:]
+        reached.append(np.rot90(turned, -side))
+    lines &= ~(reached[0] & reached[2] | reached[1] & reached[3])
+    return np.where(lines | (widen(lines) & ~mask), 0, ink)
+
+
+def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
+    """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on."""
+    height, width = thin.shape
+    length = -(-width // LINE_PARTS)
+    margin = LINE_PARTS * length - width // 2 + 2  # rows above and below the picture
+    padding = (margin, margin), (0, LINE_PARTS * length - width)
+    # One number for both: 1 for what is seen of a line, and 256 for where it could be seen
+    values = np.pad((thin & ~thick) + np.int16(256) * ~thick, padding).reshape(-1, LINE_PARTS, length)
+    # How much is seen of each part of each line (slopes, halves of a pixel, H, LINE_PARTS). A line passes through a row
+    # in its upper or in its lower half.
+    slopes = np.linspace(-1, 1, 2 * length + 1)  # pixels up or down per pixel sideways
+    columns = np.arange(length) - (length - 1) / 2
+    bends = np.floor(slopes[:, np.newaxis, np.newaxis] * columns + [[0.25], [0.75]]).astype(int)
+    rows = np.arange(len(values))[:, np.newaxis]
+    places = (rows + bends[:, :, np.newaxis]) % len(values)
+    parts = np.zeros((*places.shape[:3], LINE_PARTS), dtype=values.dtype)
+    for column in range(length):
+        parts += values[places[..., column], :, column]
+    seen, could_be = parts % 256, parts // 256
+    is_line = (seen >= MIN_COVER * could_be) | (could_be < 3)
+
+    # Lines of all slopes, through each half of each row at the middle
+    line_slopes = np.linspace(-1, 1, 2 * width + 1)
+    middles = (np.arange(LINE_PARTS) + 0.5) * length - width / 2
+    starts = margin + (np.arange(2 * height) + 0.5) / 2
+    y = starts + line_slopes[:, np.newaxis] * middles[:, np.newaxis, np.newaxis]  # (LINE_PARTS, slopes, 2 H)
+    slope = np.rint((len(slopes) - 1) * np.linspace(0, 1, len(line_slopes))).astype(int)[:, np.newaxis]
+    chosen = slope, (2 * y).astype(int) % 2, y.astype(int), np.arange(LINE_PARTS)[:, np.newaxis, np.newaxis]
+    is_seen, extent = is_line[chosen].all(axis=0), could_be[chosen].sum(axis=0)
+
+    def num_side_by_side(found: np.ndarray) -> int:
+        return int((np.diff(found.any(axis=0).astype(int)) == 1).sum())
+
+    is_narrow = width < height / 2
+    found = is_seen & (extent > (width if is_narrow else max(thin.shape)) / 2)
+    if is_narrow and num_side_by_side(found) < MIN_PARALLELS:
+        return np.zeros_like(thin)
+    for line_slope in line_slopes[found.any(axis=1)]:
+        is_parallel = abs(line_slopes - line_slope) < MAX_DEVIATION
+        if num_side_by_side(found[is_parallel]) >= MIN_PARALLELS:
+            found[is_parallel] |= (is_seen & (extent > MIN_LENGTH * max(thin.shape)))[is_parallel]
+    slope, half, row, part = (np.broadcast_to(index, y.shape)[:, found, np.newaxis] for index in chosen)
+    lines = np.zeros(values.shape, dtype=bool)
+    lines[row + bends[slope[..., 0], half[..., 0]], part, np.arange(length)] = True
+    return lines.reshape(len(values), -1)[margin:-margin, :width]

@@ -1,0 +1,161 @@
+"""Finds the strokes of the digits in a picture of a sheet: ink that somebody wrote."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from digits.lines import erase_lines
+from digits.page import (
+    MIN_PHOTOGRAPH,
+    WINDOWS,
+    is_shadow,
+    measure_ink,
+    otsu_threshold,
+    over_window,
+    sample,
+    skewness,
+    stroke_width,
+    widen,
+)
+from digits.parts import MIN_PART, Parts, group_parts, measure_parts
+
+GRAIN = 1 / 640  # of the picture's longer side: a camera's noise, which is blurred
+SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
+MAX_NOISE = 4  # standard deviations of the paper's noise; what is stronger is ink
+MIN_SKEWNESS = 0.65  # from which it is sure whether the ink is light or dark
+MAX_DARK = 50  # of 255, the paper that is written on with chalk
+MIN_WINDOW = 2.5  # times as wide as the strokes, so that no part of them is taken for paper
+MAX_GROWTH = 1.25  # of the ink, seen through the next window
+MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
+MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
+MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
+MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and paper
+MIN_SHARE = 0.65  # of all the ink on the page, as far as it exceeds the threshold, is in the digits
+MIN_PAPER, MAX_INK = 0.1, 0.5  # of the picture
+
+
+class Strokes(NamedTuple):
+    """What is written in a picture."""
+
+    ink: np.ndarray  # (H, W), how strong it is
+    threshold: float  # that ink exceeds
+    masks: list[np.ndarray]  # (H, W), booleans: where each digit is, from left to right
+
+
+def find_strokes(picture: Image.Image) -> Strokes:
+    """Return the strokes of the digits in a picture (mode RGB) of a sheet. Raises ValueError when there are none."""
+    size = max(picture.size)
+    channels = picture.filter(ImageFilter.GaussianBlur(GRAIN * size)).split()
+    if channels[0].tobytes() == channels[1].tobytes() == channels[2].tobytes():
+        channels = channels[:1]  # gray
+    pixels = np.stack([np.asarray(channel) for channel in channels], axis=2)
+    lightness = np.array([skewness(channel) for channel in channels])
+    overall = skewness(picture.convert("L"))
+    # Hard shadows may weigh more than the ink. Unless the ink is surely light, it is dark, but on dark paper.
+    is_light = overall > (0 if np.median(sample(pixels)) < MAX_DARK else MIN_SKEWNESS)
+    for ink_is_light in (is_light, not is_light)[: 2 if abs(overall) < MIN_SKEWNESS else 1]:
+        # Yellow on blue is lighter in red and green and darker in blue.
+        agreeing = (lightness > 0) == ink_is_light
+        chosen = pixels[..., agreeing] if agreeing.any() else pixels
+        strokes = find_in_windows(chosen, ink_is_light)
+        if strokes:
+            return strokes
+    raise ValueError("no digit found")
+
+
+def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
+    """Return the strokes in a picture (H, W, channels), uint8, of light or dark ink, seen through the best window.
+
+    It is the smallest that is lower than the digits found and MIN_WINDOW times as wide as their strokes, when the next
+    one shows hardly more ink near them.
+    """
+    longer_side = max(pixels.shape[:2])
+    best, near, num_near = None, np.zeros(pixels.shape[:2], dtype=bool), 0
+    for share in WINDOWS:
+        if share * longer_side < 4 and share < WINDOWS[-1]:
+            continue
+        size = max(3, 2 * round(share * longer_side / 2) + 1)
+        page = measure_ink(pixels, size, is_light)
+        if best and (page > best.threshold)[near].sum() < MAX_GROWTH * num_near:
+            return best
+        strokes = separate_strokes(page)
+        if strokes:
+            best, mask, num_near = strokes, np.any(strokes.masks, axis=0), 0
+            if MIN_WINDOW * stroke_width(mask) < size < mask.any(axis=1).sum():
+                near = over_window(mask, 2 * size + 1, np.maximum)
+                num_near = (page > best.threshold)[near].sum()
+    return best
+
+
+def separate_strokes(page: np.ndarray) -> Strokes | None:
+    """Return the strokes of the digits in the ink of a page (H, W), floats, apart from lines, shadows and noise."""
+    ink = page
+    for _ in range(5):  # without what was lines or shadow, another threshold separates the rest
+        if ink.max() == ink.min():
+            return None
+        ink = erase_lines(ink, ink_threshold(ink))
+        threshold = ink_threshold(ink)
+        if not (ink > threshold).any():
+            return None
+        parts = measure_parts(ink, threshold)
+        shadows = find_shadows(parts)
+        if not shadows:
+            masks = [np.isin(parts.labels, np.array(group) + 1) for group in group_parts(parts)]
+            strokes = Strokes(ink, threshold, masks)
+            return strokes if masks and is_written(strokes, page) else None
+        ink = np.where(widen(widen(np.isin(parts.labels, np.array(shadows) + 1))), 0, ink)
+    return None
+
+
+def find_shadows(parts: Parts) -> list[int]:
+    """Return the parts that are shadows; specks and what a small picture shows are none."""
+    shadows = []
+    for part in np.flatnonzero(parts.weights > MIN_PART * parts.weights.max()).tolist():
+        left, top, right, bottom = parts.boxes[part]
+        mask = parts.labels[top:bottom, left:right] == part + 1
+        if max(parts.labels.shape) >= MIN_PHOTOGRAPH and is_shadow(mask, bool(parts.num_at_border[part])):
+            shadows.append(part)
+    return shadows
+
+
+def ink_threshold(ink: np.ndarray) -> float:
+    """Return what ink (H, W) exceeds, the soft edges of strokes too, but not the noise of a photograph."""
+    threshold = SOFT_EDGE * otsu_threshold(ink)
+    if max(ink.shape) < MIN_PHOTOGRAPH:
+        return threshold
+    # Half of the pixels are paper at least, and two thirds of its noise lie within a standard deviation.
+    low, level = np.percentile(sample(ink), (16, 50))
+    return max(threshold, level + MAX_NOISE * (level - low))
+
+
+def is_written(strokes: Strokes, page: np.ndarray) -> bool:
+    """Return whether strokes were written, rather than made up of what is left of a page's (H, W) lines and noise."""
+    ink, threshold, masks = strokes
+    is_digit, is_ink = np.any(masks, axis=0), ink > threshold
+    is_paper = ~widen(is_ink | (page > threshold))
+    if is_paper.mean() < MIN_PAPER or is_digit.mean() > MAX_INK:
+        return False
+    # The blur leaves no stroke thinner than itself, but what is left along a line may be.
+    if max(page.shape) >= MIN_PHOTOGRAPH and stroke_width(is_digit) < 2 * GRAIN * max(page.shape):
+        return False
+    level = np.median(page[is_paper])
+    # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.
+    spread = max(float(np.percentile(abs(page[is_paper] - level), 68)), 1e-3)
+    strength = np.median(ink[is_digit])
+    if strength < MIN_INK or strength - level < MIN_CONTRAST * spread:
+        return False
+    surplus = ink - threshold
+    if surplus[is_digit].sum() < MIN_SHARE * surplus[is_ink].sum():
+        return False
+    deviation = ink - ink.mean()
+    products = ((deviation[:, 1:] * deviation[:, :-1]).sum() + (deviation[1:] * deviation[:-1]).sum()) / 2
+    if products < MIN_SMOOTHNESS * (deviation**2).sum():
+        return False
+    if not (is_digit[[0, -1]].any() or is_digit[:, [0, -1]].any()):
+        return True
+    # What runs out of the picture may be anything. It is ink if that is a group of its own (the measure of Otsu 1979).
+    share, step = (page > threshold).mean(), page[page > threshold].mean() - page[page <= threshold].mean()
+    return bool(share * (1 - share) * step**2 > MIN_SEPARATION * page.var())
