@@ -52,7 +52,8 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on."""
     height, width = thin.shape
     length = -(-width // LINE_PARTS)
-    margin = LINE_PARTS * length - width // 2 + 2  # rows above and below the picture
+    beyond = width // 4  # rows above and below the picture: there a line that cuts off a corner may pass the middle
+    margin = beyond + LINE_PARTS * length - width // 2 + 2
     padding = (margin, margin), (0, LINE_PARTS * length - width)
     # One number for both: 1 for what is seen of a line, and 256 for where it could be seen
     values = np.pad((thin & ~thick) + np.int16(256) * ~thick, padding).reshape(-1, LINE_PARTS, length)
@@ -69,10 +70,10 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     seen, could_be = parts % 256, parts // 256
     is_line = (seen >= MIN_COVER * could_be) | (could_be < 3)
 
-    # Lines of all slopes, through each half of each row at the middle
+    # Lines of all slopes, through each half of each row at the middle, and some rows beyond
     line_slopes = np.linspace(-1, 1, 2 * width + 1)
     middles = (np.arange(LINE_PARTS) + 0.5) * length - width / 2
-    starts = margin + (np.arange(2 * height) + 0.5) / 2
+    starts = margin + (np.arange(-2 * beyond, 2 * (height + beyond)) + 0.5) / 2
     y = starts + line_slopes[:, np.newaxis] * middles[:, np.newaxis, np.newaxis]  # (LINE_PARTS, slopes, 2 H)
     slope = np.rint((len(slopes) - 1) * np.linspace(0, 1, len(line_slopes))).astype(int)[:, np.newaxis]
     chosen = slope, (2 * y).astype(int) % 2, y.astype(int), np.arange(LINE_PARTS)[:, np.newaxis, np.newaxis]

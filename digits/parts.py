@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from digits.page import MIN_PHOTOGRAPH, is_shadow
+
 MIN_SIZE_AT_BORDER = 0.4  # of the picture's shorter side; what is shorter and touches the border is cut off
 MAX_AT_BORDER = 0.5  # of a digit's longer side lies along the border
 MIN_HEIGHT, MAX_HEIGHT = 0.45, 2.2  # of the digits, in heights of the one with the most ink
@@ -65,6 +67,17 @@ def label_parts(mask: np.ndarray) -> np.ndarray:
     changes[starts] = np.unique(names, return_inverse=True)[1] + 1
     changes[ends] -= changes[starts]
     return changes.cumsum().reshape(height, width)[:, :-1]
+
+
+def find_shadows(parts: Parts) -> list[int]:
+    """Return the parts that are shadows; specks and what a small picture shows are none."""
+    shadows = []
+    for part in np.flatnonzero(parts.weights > MIN_PART * parts.weights.max()).tolist():
+        left, top, right, bottom = parts.boxes[part]
+        mask = parts.labels[top:bottom, left:right] == part + 1
+        if max(parts.labels.shape) >= MIN_PHOTOGRAPH and is_shadow(mask, bool(parts.num_at_border[part])):
+            shadows.append(part)
+    return shadows
 
 
 def runs_out(parts: Parts) -> np.ndarray:

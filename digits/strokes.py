@@ -11,7 +11,6 @@ from digits.lines import erase_lines
 from digits.page import (
     MIN_PHOTOGRAPH,
     WINDOWS,
-    is_shadow,
     measure_ink,
     otsu_threshold,
     over_window,
@@ -20,7 +19,7 @@ from digits.page import (
     stroke_width,
     widen,
 )
-from digits.parts import MIN_PART, Parts, group_parts, measure_parts
+from digits.parts import find_shadows, group_parts, measure_parts
 
 GRAIN = 1 / 640  # of the picture's longer side: a camera's noise, which is blurred
 SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
@@ -108,17 +107,6 @@ def separate_strokes(page: np.ndarray) -> Strokes | None:
             return strokes if masks and is_written(strokes, page) else None
         ink = np.where(widen(widen(np.isin(parts.labels, np.array(shadows) + 1))), 0, ink)
     return None
-
-
-def find_shadows(parts: Parts) -> list[int]:
-    """Return the parts that are shadows; specks and what a small picture shows are none."""
-    shadows = []
-    for part in np.flatnonzero(parts.weights > MIN_PART * parts.weights.max()).tolist():
-        left, top, right, bottom = parts.boxes[part]
-        mask = parts.labels[top:bottom, left:right] == part + 1
-        if max(parts.labels.shape) >= MIN_PHOTOGRAPH and is_shadow(mask, bool(parts.num_at_border[part])):
-            shadows.append(part)
-    return shadows
 
 
 def ink_threshold(ink: np.ndarray) -> float:

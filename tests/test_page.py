@@ -9,7 +9,6 @@ from generated_digits import draw_digit, draw_three
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from digits.page import otsu_threshold
-from digits.preparation import find_digits
 
 
 def darken(picture: Image.Image) -> Image.Image:
@@ -60,60 +59,6 @@ def test_any_page_gives_the_same_image(way, shipped_model):
     expected = prepare(draw_three())
     assert np.abs(image.astype(float) - expected).sum() / expected.sum() < 0.35
     assert read_digit(shipped_model, image) == 3
-
-
-def draw_no_digits() -> dict[str, np.ndarray]:
-    """Return pictures (H, W) or (H, W, 3), 0..255, without a digit: blanks, gradients and noises of several kinds."""
-    generator = np.random.default_rng(0)
-    pictures = {"narrow wave": 128 + 100 * np.sin(6 * np.linspace(0, 1, 16))[np.newaxis].repeat(28, axis=0)}
-    for size in (28, 64, 200, 400):
-        shape = height, width = size, int(size * generator.uniform(0.7, 1.4))
-        y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
-        white_noise = generator.normal(size=shape)
-        kinds = {
-            "black": np.zeros(shape),
-            "gray": np.full(shape, 128),
-            "white": np.full(shape, 255),
-            "red": np.full((*shape, 3), (200, 30, 30)),
-            "gradient": 255 * x,
-            "weak gradient": 100 + 60 * y,
-            "diagonal gradient": 127 * (x + y),
-            "coloured gradient": np.stack([255 * x, 255 * y, 128 + 0 * x], axis=2),
-            "spot of light": 255 - 255 * np.hypot(x - 0.5, y - 0.5),
-            "light from aside": 255 - 200 * np.hypot(x - 0.3, y - 0.6),
-            "edge of a shadow": 255 / (1 + np.exp(-8 * (x - 0.5))),
-            "faint line": 255 - 8 * ((abs(x - 0.5) < 0.05) & (abs(y - 0.5) < 0.3)),
-            "waves": 128 + 100 * np.sin(6 * x),
-            "paper": 245 + 4 * white_noise,
-            "weak noise": 128 + 20 * white_noise,
-            "strong noise": 128 + 60 * white_noise,
-            "even noise": generator.uniform(0, 255, shape),
-            "coloured noise": generator.uniform(0, 255, (*shape, 3)),
-            "rare dots": np.where(generator.random(shape) < 0.02, 0, 255),
-            "dots": np.where(generator.random(shape) < 0.1, 255, 0),
-            "black or white": 255 * (generator.random(shape) < 0.5),
-            "noise on a gradient": 255 * x + 10 * white_noise,
-        }
-        for radius in (1, 2, 4):
-            noise = Image.fromarray(generator.uniform(0, 255, shape).astype(np.uint8))
-            blurred = np.asarray(noise.filter(ImageFilter.GaussianBlur(radius)), dtype=float)
-            kinds[f"noise blurred by {radius}"] = blurred
-            kinds[f"strong noise blurred by {radius}"] = 128 + (blurred - blurred.mean()) * 50 / blurred.std()
-        pictures.update({f"{kind}, {size}": picture for kind, picture in kinds.items()})
-    return pictures
-
-
-def test_no_digit_is_made_up():
-    pictures = draw_no_digits()
-    assert len(pictures) >= 100
-    found = []
-    for kind, pixels in pictures.items():
-        try:
-            find_digits(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
-            found.append(kind)
-        except ValueError as error:
-            assert str(error) == "no digit found"
-    assert found == []
 
 
 def test_table_with_more_ink_than_the_digit():

@@ -1,0 +1,77 @@
+"""Printed lines and creases are erased; what is written across them stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import read_digit
+from generated_digits import draw_digit, draw_number
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from digits.lines import erase_lines
+from digits.preparation import find_digits
+
+
+def draw_lines(*lines: tuple[int, int, int, int], width: int = 3) -> np.ndarray:
+    """Return ink (240, 320), 1 on straight lines (x, y, x, y), 0 elsewhere, with soft edges."""
+    picture = Image.new("L", (320, 240))
+    for line in lines:
+        ImageDraw.Draw(picture).line(line, fill=255, width=width)
+    return np.asarray(picture.filter(ImageFilter.GaussianBlur(0.7))) / 255
+
+
+@pytest.mark.parametrize("line", [(0, 90, 319, 110), (0, 10, 319, 230), (40, 0, 260, 239), (150, 0, 150, 239)])
+def test_lines_of_all_directions_are_erased(line):
+    """But for slivers thinner than the line."""
+    ink = draw_lines(line)
+    assert ink.sum() > 600 and erase_lines(ink, 0.3).sum() < 0.12 * ink.sum()
+
+
+@pytest.mark.parametrize("line", [(0, 90, 200, 100), (60, 60, 260, 180)])
+def test_strokes_that_end_on_the_page_stay(line):
+    ink = draw_lines(line)
+    assert (erase_lines(ink, 0.3) == ink).all()
+
+
+@pytest.mark.parametrize("num_parallels", [0, 2, 3])
+def test_short_lines_go_with_their_parallels(num_parallels):
+    """One that cuts off a corner may be a stroke, unless three longer ones show that the page is ruled so."""
+    corner = (0, 45, 135, 0)
+    parallels = [(0, 160 + 40 * number, 320, 53 + 40 * number) for number in range(num_parallels)]
+    left = erase_lines(draw_lines(corner, *parallels), 0.3)
+    share = left[:40, :130].sum() / draw_lines(corner)[:40, :130].sum()
+    assert share < 0.05 if num_parallels == 3 else share == 1
+
+
+def test_wide_bars_are_no_lines():
+    ink = draw_lines((0, 120, 319, 120), width=40)
+    assert (erase_lines(ink, 0.3) == ink).all()
+
+
+def test_strokes_across_a_line_stay_whole():
+    line, stroke = (0, 120, 319, 120), (160, 60, 160, 180)
+    ink = draw_lines(line, stroke, width=5)
+    left = erase_lines(ink, 0.3)
+    assert left[60:180, 158:163].sum() > 0.98 * ink[60:180, 158:163].sum()
+    assert left[:, :150].sum() + left[:, 170:].sum() < 0.01 * ink.sum()
+
+
+@pytest.mark.parametrize("lines", ["ruled", "squared"])
+@pytest.mark.parametrize("number", ["5", "38", "4072"])
+def test_printed_lines_are_no_ink(number, lines, shipped_model):
+    picture = draw_number(number)
+    pencil = ImageDraw.Draw(picture)
+    for y in range(25, 240, 50):
+        pencil.line((0, y, 640, y + 8), fill=110, width=2)
+    for x in range(25, 640, 50) if lines == "squared" else ():
+        pencil.line((x, 0, x - 4, 240), fill=110, width=2)
+    digits = find_digits(picture)
+    assert "".join(str(read_digit(shipped_model, digit.image)) for digit in digits) == number
+
+
+@pytest.mark.parametrize("digit", [4, 7, 9])
+def test_stem_from_border_to_border_is_no_printed_line(digit, shipped_model):
+    """A strip of paper that was cut close above and below its digit."""
+    picture = ImageOps.invert(draw_digit(digit, (640, 180), (280, 5, 380, 175), pen=9))
+    (found,) = find_digits(picture)
+    assert read_digit(shipped_model, found.image) == digit
