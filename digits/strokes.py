@@ -24,7 +24,7 @@ from digits.parts import find_shadows, group_parts, measure_parts
 GRAIN = 1 / 640  # of the picture's longer side: a camera's noise, which is blurred
 SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
 MAX_NOISE = 4  # standard deviations of the paper's noise; what is stronger is ink
-MIN_SKEWNESS = 0.65  # from which it is sure whether the ink is light or dark
+MIN_SKEWNESS = 0.65  # from which it is sure that the ink is light
 MAX_DARK = 50  # of 255, the paper that is written on with chalk
 MIN_WINDOW = 2.5  # times as wide as the strokes, so that no part of them is taken for paper
 MAX_GROWTH = 1.25  # of the ink, seen through the next window
@@ -55,14 +55,11 @@ def find_strokes(picture: Image.Image) -> Strokes:
     overall = skewness(picture.convert("L"))
     # Hard shadows may weigh more than the ink. Unless the ink is surely light, it is dark, but on dark paper.
     is_light = overall > (0 if np.median(sample(pixels)) < MAX_DARK else MIN_SKEWNESS)
-    for ink_is_light in (is_light, not is_light)[: 2 if abs(overall) < MIN_SKEWNESS else 1]:
-        # Yellow on blue is lighter in red and green and darker in blue.
-        agreeing = (lightness > 0) == ink_is_light
-        chosen = pixels[..., agreeing] if agreeing.any() else pixels
-        strokes = find_in_windows(chosen, ink_is_light)
-        if strokes:
-            return strokes
-    raise ValueError("no digit found")
+    agreeing = (lightness > 0) == is_light  # yellow on blue is lighter in red and green and darker in blue
+    strokes = find_in_windows(pixels[..., agreeing] if agreeing.any() else pixels, is_light)
+    if not strokes:
+        raise ValueError("no digit found")
+    return strokes
 
 
 def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
