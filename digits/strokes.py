@@ -123,8 +123,10 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     is_paper = ~widen(is_ink | (page > threshold))
     if is_paper.mean() < MIN_PAPER or is_digit.mean() > MAX_INK:
         return False
-    # The blur leaves no stroke thinner than itself, but what is left along a line may be.
-    if max(page.shape) >= MIN_PHOTOGRAPH and stroke_width(is_digit) < 2 * GRAIN * max(page.shape):
+    # Small, and thinner than the blur leaves any stroke, is what is left along a line.
+    longer_side = max(page.shape)
+    is_small = longer_side >= MIN_PHOTOGRAPH and is_digit.any(axis=1).sum() < 0.1 * longer_side
+    if is_small and stroke_width(is_digit) < 2 * GRAIN * longer_side:
         return False
     level = np.median(page[is_paper])
     # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.

@@ -70,7 +70,7 @@ def test_specks_beside_a_number(shipped_model):
     assert [read_digit(shipped_model, digit.image) for digit in digits] == [4, 0, 7, 2]
 
 
-@pytest.mark.parametrize("size", [28, 60])
+@pytest.mark.parametrize("size", [28, 60, 400])
 def test_strokes_one_pixel_wide_are_read(size, shipped_model):
     """As drawn by hand with the thinnest brush, and saved as JPEG."""
     for digit in (0, 2, 3, 4, 5, 7):
