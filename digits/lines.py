@@ -21,8 +21,9 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     Where a stroke, stronger than `threshold` as the lines are, goes on on both sides of a line, it is kept.
     """
     mask = ink > threshold
-    rows, columns = (-(-length // LINE_PARTS) for length in mask.shape)
-    if mask.sum() == mask[rows:-rows, columns:-columns].sum():  # lines come nearer to the border
+    rows, columns = (-(-length // (2 * LINE_PARTS)) for length in mask.shape)
+    sides = mask[:rows], mask[-rows:], mask[:, :columns], mask[:, -columns:]
+    if sum(side.any() for side in sides) < 2:  # a line comes nearer to the border, and at both ends
         return ink
     step = -(-max(mask.shape) // LINE_SIZE)
     padded = np.pad(mask, [(0, -length % step) for length in mask.shape])
@@ -70,27 +71,38 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     seen, could_be = parts % 256, parts // 256
     is_line = (seen >= MIN_COVER * could_be) | (could_be < 3)
 
-    # Lines of all slopes, through each half of each row at the middle, and some rows beyond
+    # Lines of all slopes, through each half of each row at the middle, and some rows beyond; only those stay of which
+    # one part after another is seen.
     line_slopes = np.linspace(-1, 1, 2 * width + 1)
-    middles = (np.arange(LINE_PARTS) + 0.5) * length - width / 2
+    nearest = np.rint((len(slopes) - 1) * np.linspace(0, 1, len(line_slopes))).astype(int)
     starts = margin + (np.arange(-2 * beyond, 2 * (height + beyond)) + 0.5) / 2
-    y = starts + line_slopes[:, np.newaxis] * middles[:, np.newaxis, np.newaxis]  # (LINE_PARTS, slopes, 2 H)
-    slope = np.rint((len(slopes) - 1) * np.linspace(0, 1, len(line_slopes))).astype(int)[:, np.newaxis]
-    chosen = slope, (2 * y).astype(int) % 2, y.astype(int), np.arange(LINE_PARTS)[:, np.newaxis, np.newaxis]
-    is_seen, extent = is_line[chosen].all(axis=0), could_be[chosen].sum(axis=0)
+    slope, start = np.indices((len(line_slopes), len(starts))).reshape(2, -1)
+    extent = np.zeros(slope.shape, dtype=int)
 
-    def num_side_by_side(found: np.ndarray) -> int:
-        return int((np.diff(found.any(axis=0).astype(int)) == 1).sum())
+    def place(part: int) -> tuple[np.ndarray, ...]:
+        """Return where in `parts` the lines have this part."""
+        y = starts[start] + line_slopes[slope] * ((part + 0.5) * length - width / 2)
+        return nearest[slope], (2 * y).astype(int) % 2, y.astype(int), np.full(y.shape, part)
+
+    for part in range(LINE_PARTS):
+        index = place(part)
+        is_seen = is_line[index]
+        slope, start, extent = slope[is_seen], start[is_seen], (extent + could_be[index])[is_seen]
+
+    def num_side_by_side(chosen: np.ndarray) -> int:
+        return int((np.diff(np.bincount(start[chosen], minlength=len(starts)).clip(max=1)) == 1).sum())
 
     is_narrow = width < height / 2
-    found = is_seen & (extent > (width if is_narrow else max(thin.shape)) / 2)
+    found = extent > (width if is_narrow else max(thin.shape)) / 2
     if is_narrow and num_side_by_side(found) < MIN_PARALLELS:
         return np.zeros_like(thin)
-    for line_slope in line_slopes[found.any(axis=1)]:
-        is_parallel = abs(line_slopes - line_slope) < MAX_DEVIATION
-        if num_side_by_side(found[is_parallel]) >= MIN_PARALLELS:
-            found[is_parallel] |= (is_seen & (extent > MIN_LENGTH * max(thin.shape)))[is_parallel]
-    slope, half, row, part = (np.broadcast_to(index, y.shape)[:, found, np.newaxis] for index in chosen)
+    for found_slope in np.unique(slope[found]):
+        is_parallel = abs(line_slopes[slope] - line_slopes[found_slope]) < MAX_DEVIATION
+        if num_side_by_side(found & is_parallel) >= MIN_PARALLELS:
+            found |= is_parallel & (extent > MIN_LENGTH * max(thin.shape))
+    slope, start = slope[found], start[found]
     lines = np.zeros(values.shape, dtype=bool)
-    lines[row + bends[slope[..., 0], half[..., 0]], part, np.arange(length)] = True
+    for part in range(LINE_PARTS):
+        bend, half, row, _ = place(part)
+        lines[row[:, np.newaxis] + bends[bend, half], part, np.arange(length)] = True
     return lines.reshape(len(values), -1)[margin:-margin, :width]
