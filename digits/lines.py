@@ -79,15 +79,15 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     slope, start = np.indices((len(line_slopes), len(starts))).reshape(2, -1)
     extent = np.zeros(slope.shape, dtype=int)
 
-    def place(part: int) -> tuple[np.ndarray, ...]:
-        """Return where in `parts` the lines have this part."""
+    def place(slope: np.ndarray, start: np.ndarray, part: int) -> tuple[np.ndarray, ...]:
+        """Return where in parts[..., part] the lines pass."""
         y = starts[start] + line_slopes[slope] * ((part + 0.5) * length - width / 2)
-        return nearest[slope], (2 * y).astype(int) % 2, y.astype(int), np.full(y.shape, part)
+        return nearest[slope], (2 * y).astype(int) % 2, y.astype(int)
 
     for part in range(LINE_PARTS):
-        index = place(part)
-        is_seen = is_line[index]
-        slope, start, extent = slope[is_seen], start[is_seen], (extent + could_be[index])[is_seen]
+        index = place(slope, start, part)
+        is_seen = is_line[..., part][index]
+        slope, start, extent = slope[is_seen], start[is_seen], (extent + could_be[..., part][index])[is_seen]
 
     def num_side_by_side(chosen: np.ndarray) -> int:
         return int((np.diff(np.bincount(start[chosen], minlength=len(starts)).clip(max=1)) == 1).sum())
@@ -103,6 +103,6 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     slope, start = slope[found], start[found]
     lines = np.zeros(values.shape, dtype=bool)
     for part in range(LINE_PARTS):
-        bend, half, row, _ = place(part)
+        bend, half, row = place(slope, start, part)
         lines[row[:, np.newaxis] + bends[bend, half], part, np.arange(length)] = True
     return lines.reshape(len(values), -1)[margin:-margin, :width]

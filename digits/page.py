@@ -24,10 +24,10 @@ def find_sheet(picture: Image.Image) -> tuple[int, int, int, int]:
         return 0, 0, picture.width, picture.height
     # The median of a neighbourhood is the colour of paper or desk, whatever is written there.
     colours = np.asarray(small.filter(ImageFilter.MedianFilter(13)), dtype=np.float32)
-    desk = np.median(_border(colours), axis=0)
+    desk = np.median(border(colours), axis=0)
     steps = np.linalg.norm(colours - desk, axis=2) / 3**0.5
     is_sheet = steps > otsu_threshold(steps)
-    if is_sheet.mean() < MIN_SHEET or _border(is_sheet).mean() > 0.05:
+    if is_sheet.mean() < MIN_SHEET or border(is_sheet).mean() > 0.05:
         return 0, 0, picture.width, picture.height
     if steps[is_sheet].mean() - steps[~is_sheet].mean() < MIN_STEP:
         return 0, 0, picture.width, picture.height
@@ -37,7 +37,8 @@ def find_sheet(picture: Image.Image) -> tuple[int, int, int, int]:
     return round(columns[0] * x), round(rows[0] * y), round((columns[-1] + 1) * x), round((rows[-1] + 1) * y)
 
 
-def _border(values: np.ndarray) -> np.ndarray:
+def border(values: np.ndarray) -> np.ndarray:
+    """Return the values (H, W, ...) at the border of a picture, those in its corners twice."""
     return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.page import MIN_PHOTOGRAPH, is_shadow
+from digits.page import MIN_PHOTOGRAPH, border, is_shadow
 
 MIN_SIZE_AT_BORDER = 0.4  # of the picture's shorter side; what is shorter and touches the border is cut off
 MAX_AT_BORDER = 0.5  # of a digit's longer side lies along the border
@@ -41,8 +41,7 @@ def measure_parts(ink: np.ndarray, threshold: float) -> Parts:
         (3, np.maximum, rows + 1),
     ):
         pick.at(boxes[:, side], parts, values)
-    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    num_at_border = np.bincount(border, minlength=num_parts + 1)[1:]
+    num_at_border = np.bincount(border(labels), minlength=num_parts + 1)[1:]
     return Parts(labels, boxes, np.bincount(parts, ink[rows, columns]), num_at_border)
 
 
@@ -71,11 +70,13 @@ def label_parts(mask: np.ndarray) -> np.ndarray:
 
 def find_shadows(parts: Parts) -> list[int]:
     """Return the parts that are shadows; specks and what a small picture shows are none."""
+    if max(parts.labels.shape) < MIN_PHOTOGRAPH:
+        return []
     shadows = []
     for part in np.flatnonzero(parts.weights > MIN_PART * parts.weights.max()).tolist():
         left, top, right, bottom = parts.boxes[part]
         mask = parts.labels[top:bottom, left:right] == part + 1
-        if max(parts.labels.shape) >= MIN_PHOTOGRAPH and is_shadow(mask, bool(parts.num_at_border[part])):
+        if is_shadow(mask, bool(parts.num_at_border[part])):
             shadows.append(part)
     return shadows
 
@@ -113,14 +114,15 @@ def group_parts(parts: Parts) -> list[list[int]]:
         return right - left > MAX_WIDTH * (bottom - top)
 
     # The other digits are about as high, and each stands beside another one.
-    height = max(heights[main], 0.3 * widths[main])  # of a bar that may be a part of its digit
-    is_digit = (heights > MIN_HEIGHT * height) & (heights < MAX_HEIGHT * height) & (weights > MIN_DIGIT * weights[main])
+    tall = np.maximum(heights, 0.3 * widths)  # for a bar may be a part of its digit
+    is_digit = (heights > MIN_HEIGHT * tall[main]) & (heights < MAX_HEIGHT * tall[main])
+    is_digit &= weights > MIN_DIGIT * weights[main]
     is_digit &= num_at_border < 0.25 * np.maximum(widths, heights)
     is_digit[main] = False
     row, others = [main], np.flatnonzero(is_digit)
     for digit in row:  # which grows meanwhile
         shared = np.minimum(boxes[others, 3], boxes[digit, 3]) - np.maximum(boxes[others, 1], boxes[digit, 1])
-        is_beside = shared > 0.5 * np.minimum(heights[others], max(heights[digit], 0.3 * widths[digit]))
+        is_beside = shared > 0.5 * np.minimum(heights[others], tall[digit])
         row += others[is_beside].tolist()
         others = others[~is_beside]
     is_digit = np.isin(np.arange(len(boxes)), row)

@@ -11,6 +11,7 @@ from digits.lines import erase_lines
 from digits.page import (
     MIN_PHOTOGRAPH,
     WINDOWS,
+    border,
     measure_ink,
     otsu_threshold,
     over_window,
@@ -46,8 +47,7 @@ class Strokes(NamedTuple):
 
 def find_strokes(picture: Image.Image) -> Strokes:
     """Return the strokes of the digits in a picture (mode RGB) of a sheet. Raises ValueError when there are none."""
-    size = max(picture.size)
-    channels = picture.filter(ImageFilter.GaussianBlur(GRAIN * size)).split()
+    channels = picture.filter(ImageFilter.GaussianBlur(GRAIN * max(picture.size))).split()
     if channels[0].tobytes() == channels[1].tobytes() == channels[2].tobytes():
         channels = channels[:1]  # gray
     pixels = np.stack([np.asarray(channel) for channel in channels], axis=2)
@@ -141,7 +141,7 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     products = ((deviation[:, 1:] * deviation[:, :-1]).sum() + (deviation[1:] * deviation[:-1]).sum()) / 2
     if products < MIN_SMOOTHNESS * (deviation**2).sum():
         return False
-    if not (is_digit[[0, -1]].any() or is_digit[:, [0, -1]].any()):
+    if not border(is_digit).any():
         return True
     # What runs out of the picture may be anything. It is ink if that is a group of its own (the measure of Otsu 1979).
     share, step = (page > threshold).mean(), page[page > threshold].mean() - page[page <= threshold].mean()
