@@ -18,7 +18,8 @@ MAX_DEVIATION = 0.03  # between the slopes of parallel lines, pixels up or down 
 def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     """Return ink (H, W) without printed lines: straight, thin, and seen from one border of the picture to another.
 
-    Where a stroke, stronger than `threshold` as the lines are, goes on on both sides of a line, it is kept.
+    A stroke, stronger than `threshold` as the lines are, is kept where it makes a line darker or goes on on both sides
+    of it.
     """
     mask = ink > threshold
     rows, columns = (-(-length // (2 * LINE_PARTS)) for length in mask.shape)
@@ -31,14 +32,19 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     thick = over_window(over_window(padded, size, np.minimum), size, np.maximum)
     blocks = padded.shape[0] // step, step, padded.shape[1] // step, step
     thin, thick = (values.reshape(blocks).max(axis=(1, 3)) for values in (padded & ~thick, thick))
-    lines = _find_lines(thin, thick) | _find_lines(thin.T, thick.T).T
-    if not lines.any():
-        return ink
-
-    lines = lines.repeat(step, axis=0).repeat(step, axis=1)[: mask.shape[0], : mask.shape[1]]
+    across, upright = _find_lines(thin, thick), _find_lines(thin.T, thick.T).T
+    lines, crossings = (
+        values.repeat(step, axis=0).repeat(step, axis=1)[: mask.shape[0], : mask.shape[1]]
+        for values in (across | upright, across & upright)
+    )
     lines = widen(lines & mask) & mask
     size = 2 * int(np.ceil(stroke_width(lines))) + 1  # twice as wide as the lines
     lines &= ~over_window(over_window(mask, size, np.minimum), size, np.maximum)
+    if not lines.any():
+        return ink
+    # Where a pen went along a line it is darker than the line alone, and so it is where two lines cross.
+    strength = np.median(over_window(ink, size, np.maximum)[lines])
+    lines &= (ink < strength + threshold / 2) | widen(crossings)
     reached = []
     for side in range(4):
         turned, allowed = np.rot90(mask & ~lines, side).copy(), np.rot90(lines, side)

@@ -7,7 +7,7 @@ from typing import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-WINDOWS = tuple(0.025 * 2 ** (step / 2) for step in range(9))  # of the picture's longer side: from 0.025 to 0.4
+WINDOWS = tuple(0.025 * 2 ** (step / 2) for step in range(1, 9))  # of the picture's longer side: from 0.035 to 0.4
 MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller pictures show neither shadows nor a desk
 MIN_SHEET = 0.25  # of the picture
 MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255
@@ -52,7 +52,7 @@ def skewness(channel: Image.Image) -> float:
     small = channel.copy()
     small.thumbnail((160, 160), Image.Resampling.BOX)
     values, strongest = np.asarray(small, dtype=np.float64), 0.0
-    for window in WINDOWS[2::2]:
+    for window in WINDOWS[1::2]:
         blurred = small.filter(ImageFilter.BoxBlur(max(1.0, round(window * max(small.size) / 2))))
         deviations = values - np.asarray(blurred)
         cubes = deviations**2 * deviations  # faster than the power of 3

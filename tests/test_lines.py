@@ -56,6 +56,16 @@ def test_strokes_across_a_line_stay_whole():
     assert left[:, :150].sum() + left[:, 170:].sum() < 0.01 * ink.sum()
 
 
+def test_strokes_along_a_line_stay():
+    """Each swallows its share of the light that the other leaves; so do two lines, where they cross."""
+    line, other_line, stroke = (0, 120, 319, 120), (250, 0, 250, 239), (60, 120, 160, 120)
+    lines = 1 - (1 - 0.5 * draw_lines(line)) * (1 - 0.5 * draw_lines(other_line))
+    ink = 1 - (1 - lines) * (1 - 0.6 * draw_lines(stroke))
+    left = erase_lines(ink, 0.2)
+    assert left[119:122, 60:161].sum() > 0.98 * ink[119:122, 60:161].sum()
+    assert left[:, :50].sum() + left[:, 170:].sum() < 0.01 * ink.sum()
+
+
 @pytest.mark.parametrize("lines", ["ruled", "squared"])
 @pytest.mark.parametrize("number", ["5", "38", "4072"])
 def test_printed_lines_are_no_ink(number, lines, shipped_model):
