@@ -42,7 +42,7 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     lines &= ~over_window(over_window(mask, size, np.minimum), size, np.maximum)
     if not lines.any():
         return ink
-    # Where a pen went along a line it is darker than the line alone, and so it is where two lines cross.
+    # Where a pen went along a line it is darker than the line alone, by more than noise; so are crossings of lines.
     strength = np.median(over_window(ink, size, np.maximum)[lines])
     lines &= (ink < strength + threshold / 2) | widen(crossings)
     reached = []
