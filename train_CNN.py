@@ -26,7 +26,7 @@ from digits.mnist import load_mnist
 from digits.muon import Muon
 from digits.plots import draw_training_curves, save_figure, show_figure
 from digits.weights import check_model_path, save_weights
-from model import CNN, predict_logits
+from model import CNN, deskew, predict_logits
 
 EPOCHS = 24  # times that each training image is shown
 BATCH_SIZE = 128  # images a step
@@ -88,7 +88,7 @@ def train_epoch(
     start = time.perf_counter()
     batches = torch.randperm(len(images), device=images.device).split(batch_size)
     for step, batch in enumerate(batches, start=1):
-        logits = model(augment(add_upstrokes(images[batch].float() / 255, labels[batch])))
+        logits = model(augment(deskew(add_upstrokes(images[batch].float() / 255, labels[batch]))))
         loss = F.cross_entropy(logits, labels[batch])
         optimizer.zero_grad()
         loss.backward()
@@ -98,7 +98,7 @@ def train_epoch(
         num_correct += (logits.argmax(dim=1) == labels[batch]).sum()
         show_progress(step, len(batches), start)
     # Batch norm has averaged over augmented images, yet it will see images as they are: those set its averages anew.
-    update_bn((images[batch].float() / 255 for batch in batches[:NUM_BATCH_NORM_BATCHES]), model)
+    update_bn((deskew(images[batch].float() / 255) for batch in batches[:NUM_BATCH_NORM_BATCHES]), model)
     return float(loss_sum) / len(images), 100 * int(num_correct) / len(images)
 
 
