@@ -20,7 +20,7 @@ from digits.picture import find_pictures, read_picture, simplify_picture
 from digits.plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure
 from digits.preparation import Digit, find_digits
 from digits.weights import load_weights
-from model import CNN, predict_mean_logits
+from model import CNN, deskew, predict_mean_logits
 
 image_path = "handwritten_digit.png"  # the picture to read; one without a folder is looked for beside this script
 
@@ -30,11 +30,14 @@ CONFIDENT = 0.8  # below this probability the second best digit is named as well
 def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Digit], np.ndarray]:
     """Return the digits in a picture, from left to right, and their probabilities (number of digits, 10) in 0..1.
 
-    `picture` is a file's path or a picture that Pillow has opened. Raises OSError when the file cannot be read, and
-    ValueError when it is no picture or shows no digit.
+    The digits' images are upright, as the network sees them. `picture` is a file's path or a picture that Pillow has
+    opened. Raises OSError when the file cannot be read, and ValueError when it is no picture or shows no digit.
     """
     digits = find_digits(simplify_picture(picture) if isinstance(picture, Image.Image) else read_picture(picture))
-    return digits, predict_probabilities(model, [digit.image for digit in digits])
+    images = [digit.image for digit in digits]
+    upright = deskew(torch.from_numpy(np.stack(images)[:, np.newaxis]).float()).round().byte()[:, 0].numpy()
+    digits = [digit._replace(image=image) for digit, image in zip(digits, upright)]
+    return digits, predict_probabilities(model, images)
 
 
 def predict_probabilities(model: CNN, images: list[np.ndarray]) -> np.ndarray:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from conftest import run_predict
 from generated_digits import draw_digit, draw_four, draw_three, encode
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 import predict_CNN
 from digits.command_line import PROJECT_DIR
+from digits.preparation import find_digits
 from predict_CNN import format_answer
 
 
@@ -68,6 +69,18 @@ def test_a_number_is_read_from_a_file_and_from_a_picture(shipped_model, monkeypa
     assert re.match(r"number\.png: Digits 423 \((\d+\.\d\d %(, )?){3}\)\n", capsys.readouterr().out)
     with pytest.raises(ValueError, match="no digit found"):
         predict_CNN.read_digits(Image.new("1", (50, 50)), shipped_model)
+
+
+def test_a_leaning_digit_is_shown_as_the_network_sees_it(shipped_model):
+    """A 1 that leans by a third of its height to the right, upright."""
+    picture = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(picture).line([(80, 160), (120, 40)], fill=0, width=12)
+    (digit,), probabilities = predict_CNN.read_digits(picture, shipped_model)
+    assert probabilities.argmax() == 1 and digit.image.dtype == np.uint8
+    rows = digit.image[5:23].astype(float)
+    assert np.ptp(rows @ np.arange(28) / rows.sum(axis=1)) < 1
+    rows = find_digits(picture)[0].image[5:23].astype(float)
+    assert np.ptp(rows @ np.arange(28) / rows.sum(axis=1)) > 4
 
 
 def test_the_shipped_picture_from_anywhere(run_script, tmp_path):
