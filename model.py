@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-MAX_SLANT = 0.6  # that is taken out of a digit: pixels to the side for each pixel upwards
 MOVES = (0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)  # pixels to the right, and down
 
 
@@ -44,36 +43,15 @@ class CNN(nn.Module):
         return self.layers(images)
 
 
-def deskew(images: Tensor) -> Tensor:
-    """Return images (N, 1, 28, 28), floats, each with its rows moved sideways so that its digit no longer leans.
-
-    Writers slant their digits each in their own way, which tells nothing of what they write (LeCun et al. 1998).
-    """
-    height, width = images.shape[2:]
-    y = torch.linspace(1 / height - 1, 1 - 1 / height, height, device=images.device)[:, None]  # -1 to 1: whole image
-    x = torch.linspace(1 / width - 1, 1 - 1 / width, width, device=images.device)
-    weights = images[:, 0] / images[:, 0].sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-
-    def mean(values: Tensor) -> Tensor:
-        return (weights * values).sum(dim=(1, 2), keepdim=True)
-
-    right, down = x - mean(x), y - mean(y)
-    # The line through the ink, with the side as a function of the height, leans as the digit does.
-    slant = (mean(right * down) / mean(down**2).clamp(min=1e-6)).clamp(-MAX_SLANT, MAX_SLANT)
-    places = torch.stack(torch.broadcast_tensors(x + slant * down, y), dim=3)
-    return nn.functional.grid_sample(images, places, align_corners=False)
-
-
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 100) -> Tensor:
-    """Return the logits (N, num_classes) of images (N, 1, 28, 28), uint8 in 0..255, on the device of both.
+    """Return the logits (N, num_classes) of images (N, 1, 28, 28), in 0..255, on the device of both.
 
-    The images are deskewed first, as in training. Works in batches that fit into a CPU's cache, without gradients, and
-    leaves the model in evaluation mode, in which batch norm uses what it learned in training instead of the batch at
-    hand.
+    Works in batches that fit into a CPU's cache, without gradients, and leaves the model in evaluation mode, in which
+    batch norm uses what it learned in training instead of the batch at hand.
     """
     model.eval()
     with torch.inference_mode():
-        return torch.cat([model(deskew(batch.float() / 255)) for batch in images.split(batch_size)])
+        return torch.cat([model(batch.float() / 255) for batch in images.split(batch_size)])
 
 
 def predict_mean_logits(model: nn.Module, images: Tensor) -> Tensor:

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from digits.command_line import PROJECT_DIR, add_shared_flags, run_script, say_error
+from digits.deskewing import deskew
 from digits.drawing import open_window
 from digits.picture import find_pictures, read_picture, simplify_picture
 from digits.plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure
 from digits.preparation import Digit, find_digits
 from digits.weights import load_weights
-from model import CNN, deskew, predict_mean_logits
+from model import CNN, predict_mean_logits
 
 image_path = "handwritten_digit.png"  # the picture to read; one without a folder is looked for beside this script
 
@@ -34,16 +36,19 @@ def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Dig
     opened. Raises OSError when the file cannot be read, and ValueError when it is no picture or shows no digit.
     """
     digits = find_digits(simplify_picture(picture) if isinstance(picture, Image.Image) else read_picture(picture))
-    images = [digit.image for digit in digits]
-    upright = deskew(torch.from_numpy(np.stack(images)[:, np.newaxis]).float()).round().byte()[:, 0].numpy()
-    digits = [digit._replace(image=image) for digit, image in zip(digits, upright)]
-    return digits, predict_probabilities(model, images)
+    upright = set_upright([digit.image for digit in digits])
+    digits = [digit._replace(image=image) for digit, image in zip(digits, upright.round().byte()[:, 0].numpy())]
+    return digits, predict_probabilities(model, upright)
 
 
-def predict_probabilities(model: CNN, images: list[np.ndarray]) -> np.ndarray:
-    """Return the probabilities (N, 10) in 0..1 of the ten digits for N images (28, 28), uint8, as of a `Digit`."""
-    logits = predict_mean_logits(model, torch.from_numpy(np.stack(images)[:, np.newaxis]))
-    return logits.softmax(dim=1).numpy()
+def set_upright(images: list[np.ndarray]) -> Tensor:
+    """Return N images (28, 28), uint8, as of a `Digit`, deskewed: (N, 1, 28, 28), floats in 0..255."""
+    return deskew(torch.from_numpy(np.stack(images)[:, np.newaxis]))
+
+
+def predict_probabilities(model: CNN, upright: Tensor) -> np.ndarray:
+    """Return the probabilities (N, 10) in 0..1 of the ten digits for deskewed images, as of set_upright()."""
+    return predict_mean_logits(model, upright).softmax(dim=1).numpy()
 
 
 def format_answer(probabilities: np.ndarray) -> str:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from digits.command_line import add_shared_flags, run_script
+from digits.deskewing import deskew
 from digits.mnist import load_mnist
 from digits.plots import draw_confusion_matrix, draw_mistakes, save_figure, show_figure
 from digits.weights import load_weights
@@ -90,9 +91,10 @@ def main() -> None:
     args = parse_arguments()
     model = load_weights(args.model_path, args.device)
     images, labels = load_mnist(args.data_dir, train=False, device=args.device)
-    logits = predict_mean_logits(model, images)  # as predict_CNN.py answers
+    upright = deskew(images)
+    logits = predict_mean_logits(model, upright)  # as predict_CNN.py answers
     print_report(logits, labels)
-    print(f"With one view of each image: {format_accuracy(predict_logits(model, images).argmax(dim=1) == labels)}")
+    print(f"With one view of each image: {format_accuracy(predict_logits(model, upright).argmax(dim=1) == labels)}")
     if not args.no_plot:
         draw_figures(images, labels, logits, args.figures_dir)
 

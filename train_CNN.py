@@ -22,11 +22,12 @@ from torch.optim.swa_utils import update_bn
 
 from digits.augmentation import add_upstrokes, augment
 from digits.command_line import add_shared_flags, positive_float, run_script, show_progress, whole_number
+from digits.deskewing import deskew
 from digits.mnist import load_mnist
 from digits.muon import Muon
 from digits.plots import draw_training_curves, save_figure, show_figure
 from digits.weights import check_model_path, save_weights
-from model import CNN, deskew, predict_logits
+from model import CNN, predict_logits
 
 EPOCHS = 24  # times that each training image is shown
 BATCH_SIZE = 128  # images a step
@@ -103,7 +104,7 @@ def train_epoch(
 
 
 def evaluate(model: torch.nn.Module, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return the mean loss (cross entropy) and the accuracy (percent) of the model on images (N, 1, 28, 28), uint8."""
+    """Return the mean loss (cross entropy) and the accuracy (percent) on images (N, 1, 28, 28), in 0..255."""
     logits = predict_logits(model, images)
     return float(F.cross_entropy(logits, labels)), 100 * int((logits.argmax(dim=1) == labels).sum()) / len(labels)
 
@@ -120,7 +121,8 @@ def train_and_validate(
     if not math.isfinite(loss):
         raise ValueError("the loss is no longer a number, nothing is saved; try a smaller --learning-rate")
     model, _, scheduler = training
-    validation_loss, validation_accuracy = evaluate(model, *validation_set)
+    validation_images, labels = validation_set
+    validation_loss, validation_accuracy = evaluate(model, deskew(validation_images), labels)
     return {
         "loss": loss,
         "accuracy": accuracy,

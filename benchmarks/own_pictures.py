@@ -29,7 +29,7 @@ from digits.picture import read_picture
 from digits.plots import save_figure
 from digits.preparation import IMAGE_SIZE, find_digits, fit_into_image
 from digits.weights import load_weights
-from predict_CNN import format_answer, predict_probabilities
+from predict_CNN import format_answer, predict_probabilities, set_upright
 from test_CNN import calibration_error
 
 SHEET_PATH = Path("misread_pictures.png")
@@ -155,7 +155,8 @@ def main() -> None:
     start = time.perf_counter()
     images, is_read = read_images(rows, args.labels.parent, WAYS[args.naive] if args.naive else find_one_digit)
     seconds = time.perf_counter() - start
-    probabilities = np.stack([predict_probabilities(model, images) for model in models])  # (weights, N, 10)
+    upright = set_upright(images)
+    probabilities = np.stack([predict_probabilities(model, upright) for model in models])  # (weights, N, 10)
     shares = ((probabilities.argmax(axis=2) == labels) & is_read).mean(axis=0)
 
     print_table(rows, shares)

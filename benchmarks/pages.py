@@ -27,7 +27,7 @@ from digits.picture import decode_picture
 from digits.plots import save_figure
 from digits.preparation import find_digits
 from digits.weights import load_weights
-from predict_CNN import predict_probabilities
+from predict_CNN import predict_probabilities, set_upright
 
 SIZE = 640, 480  # pixels: width and height of the pictures
 VISIBLE = 0.66, 0.62  # of the sheet's width and height, around its middle, are in every picture, see turn()
@@ -322,7 +322,8 @@ def main() -> None:
             made[:] = find_images(picture)
         except ValueError:
             return [""] * len(models)
-        return ["".join(map(str, predict_probabilities(model, made).argmax(axis=1))) for model in models]
+        upright = set_upright(made)
+        return ["".join(map(str, predict_probabilities(model, upright).argmax(axis=1))) for model in models]
 
     counts: dict[str, collections.Counter[str]] = {kind: collections.Counter() for kind in PAGES}
     failures = []

@@ -18,7 +18,6 @@ import os
 import statistics
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -35,38 +34,28 @@ from torchvision.datasets import MNIST
 
 import train_CNN
 from digits.command_line import add_shared_flags, run_script, whole_number
+from digits.deskewing import deskew
 from digits.mnist import load_mnist
 from digits.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY_BLUE, save_figure
-from model import CNN, predict_logits
+from model import CNN
+from train_CNN import evaluate
 
 TARGETS = (99.0, 99.2)  # percent of the test images
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the training images' pixels in 0..1, as PyTorch's example states them
 FIGURE_PATH = Path("time_to_accuracy.png")
 COLOURS = (BLUE, SKY_BLUE, GREEN, ORANGE, PURPLE)
 
-Network = Callable[[Tensor], Tensor]  # images (N, 1, 28, 28), uint8 in 0..255, to logits (N, 10)
-Recipe = Callable[[Tensor, Tensor], Iterator[Network]]  # trains on images and labels, yields the network every epoch
-
-
-def without_deskewing(model: nn.Module) -> Network:
-    """Return what answers as the other recipes' scripts do: with the model's logits for the images as they are."""
-
-    def answer(images: Tensor) -> Tensor:
-        model.eval()
-        with torch.inference_mode():
-            return torch.cat([model(batch.float() / 255) for batch in images.split(100)])
-
-    return answer
+Recipe = Callable[[Tensor, Tensor], Iterator[nn.Module]]  # trains on images and labels, yields the model every epoch
 
 
 def ours(epochs: int) -> Recipe:
     """Return the recipe of train_CNN.py, with its schedule over `epochs`."""
 
-    def train(images: Tensor, labels: Tensor) -> Iterator[Network]:
+    def train(images: Tensor, labels: Tensor) -> Iterator[nn.Module]:
         model, optimizer, scheduler = train_CNN.prepare_training(len(images), epochs, device=images.device)
         for _ in range(epochs):
             train_CNN.train_epoch(model, optimizer, scheduler, images, labels)
-            yield partial(predict_logits, model)
+            yield model
 
     return train
 
@@ -74,7 +63,7 @@ def ours(epochs: int) -> Recipe:
 def classic(epochs: int) -> Recipe:
     """Return the recipe that this network is mostly seen with: Adam, batches of 32 in the order of the file."""
 
-    def train(images: Tensor, labels: Tensor) -> Iterator[Network]:
+    def train(images: Tensor, labels: Tensor) -> Iterator[nn.Module]:
         model = CNN().to(memory_format=torch.contiguous_format).to(images.device)  # as all such scripts
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
         for _ in range(epochs):
@@ -84,7 +73,7 @@ def classic(epochs: int) -> Recipe:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-            yield without_deskewing(model)
+            yield model
 
     return train
 
@@ -92,7 +81,7 @@ def classic(epochs: int) -> Recipe:
 def pytorch_example(epochs: int, data_dir: str | Path) -> Recipe:
     """Return the recipe of PyTorch's MNIST example: its network, Adadelta with a step decay, a DataLoader."""
 
-    def train(images: Tensor, labels: Tensor) -> Iterator[Network]:
+    def train(images: Tensor, labels: Tensor) -> Iterator[nn.Module]:
         network = nn.Sequential(
             nn.Conv2d(1, 32, kernel_size=3),
             nn.ReLU(),
@@ -120,14 +109,9 @@ def pytorch_example(epochs: int, data_dir: str | Path) -> Recipe:
                 loss.backward()
                 optimizer.step()
             scheduler.step()
-            yield without_deskewing(nn.Sequential(normalize, network))
+            yield nn.Sequential(normalize, network)
 
     return train
-
-
-def percent_right(network: Network, images: Tensor, labels: Tensor) -> float:
-    """Return the accuracy on images (N, 1, 28, 28), uint8, with labels (N,)."""
-    return 100 * int((network(images).argmax(dim=1) == labels).sum()) / len(labels)
 
 
 def run(recipe: Recipe, seed: int, train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor]) -> list:
@@ -137,13 +121,13 @@ def run(recipe: Recipe, seed: int, train_set: tuple[Tensor, Tensor], test_set: t
     epochs = recipe(*train_set)
     while True:
         start = time.perf_counter()
-        network = next(epochs, None)
+        model = next(epochs, None)
         if train_set[0].is_cuda:
             torch.cuda.synchronize()
         seconds += time.perf_counter() - start
-        if network is None:
+        if model is None:
             return points
-        points.append((seconds, percent_right(network, *test_set)))
+        points.append((seconds, evaluate(model, *test_set)[1]))
 
 
 def seconds_to(target: float, runs: list) -> tuple[float, int]:
@@ -205,6 +189,7 @@ def main() -> None:
     args = parser.parse_args()
 
     test_set = load_mnist(args.data_dir, train=False, device=args.device)
+    upright_set = deskew(test_set[0]), test_set[1]
     images, labels = load_mnist(args.data_dir, train=True, device=args.device)
     num_images, most_epochs = (6000, 2) if args.quick else (len(images), 30)
     train_set = images[:num_images], labels[:num_images]
@@ -219,7 +204,8 @@ def main() -> None:
     results = {name: [] for name in recipes}
     for seed in range(args.seeds):
         for name, recipe in recipes.items():
-            points = run(recipe, seed, train_set, test_set)
+            # Ours has learned from deskewed digits, the others from digits as they are.
+            points = run(recipe, seed, train_set, upright_set if name.startswith("ours") else test_set)
             results[name].append(points)
             seconds, accuracy = points[-1]
             print(f"{name}, seed {seed}: {accuracy:.2f} % after {seconds:.1f} s", file=sys.stderr, flush=True)

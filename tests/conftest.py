@@ -16,6 +16,7 @@ from PIL import Image
 import predict_CNN
 from digits.command_line import DATA_DIR, MODEL_PATH, PROJECT_DIR
 from digits.command_line import run_script as run_main
+from digits.deskewing import deskew
 from digits.preparation import find_digits
 from digits.weights import load_weights
 from model import CNN, predict_logits
@@ -87,7 +88,7 @@ def prepare(picture: Image.Image) -> np.ndarray:
 
 def read_digit(model: CNN, image: np.ndarray) -> int:
     """Return the digit that the model reads in an image (28, 28), uint8."""
-    return int(predict_logits(model, torch.from_numpy(image)[None, None]).argmax())
+    return int(predict_logits(model, deskew(torch.from_numpy(image)[None, None])).argmax())
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess, script: str, *parts: str) -> None:

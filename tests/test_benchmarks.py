@@ -68,12 +68,12 @@ def test_seconds_are_those_of_training(monkeypatch):
             now[0] += 10
             yield CNN()
 
-    def slow_evaluation(network, images, labels):
+    def slow_evaluation(model, images, labels):
         now[0] += 1000
-        return 50.0
+        return 0.1, 50.0
 
     monkeypatch.setattr(time_to_accuracy.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(time_to_accuracy, "percent_right", slow_evaluation)
+    monkeypatch.setattr(time_to_accuracy, "evaluate", slow_evaluation)
     points = time_to_accuracy.run(recipe, 0, (torch.zeros(1), torch.zeros(1)), (torch.zeros(1), torch.zeros(1)))
     assert points == [(10.0, 50.0), (20.0, 50.0)]
 

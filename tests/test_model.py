@@ -5,12 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
 import torch
 import torch.nn.functional as F
 
 from digits.command_line import PROJECT_DIR
-from model import CNN, architecture_table, deskew, predict_logits, predict_mean_logits
+from model import CNN, architecture_table, predict_logits, predict_mean_logits
 
 
 def make_trained_like_model(num_classes: int = 10) -> CNN:
@@ -56,47 +55,6 @@ def test_same_bits_as_the_order_of_the_table():
         assert torch.equal(model(images), logits)
 
 
-def bars(slant: float, width: float = 3) -> torch.Tensor:
-    """Return an image (1, 1, 28, 28) of a bar that goes `slant` pixels to the right for each pixel that it goes up."""
-    places = torch.arange(28.0)
-    bar = (width / 2 + 0.5 - (places - 11 + slant * (places[:, None] - 15)).abs()).clamp(0, 1)
-    bar[:6] = bar[25:] = 0
-    return bar[None, None]
-
-
-def sides(image: torch.Tensor) -> torch.Tensor:
-    """Return the mean place of the ink in each row with ink, in columns."""
-    rows = image[0, 0]
-    rows = rows[rows.sum(dim=1) > 0.5]
-    return (rows * torch.arange(28)).sum(dim=1) / rows.sum(dim=1)
-
-
-@pytest.mark.parametrize("slant", [-0.5, -0.2, 0, 0.3, 0.6])
-def test_deskew_sets_a_bar_upright(slant):
-    bar = bars(slant)
-    upright = deskew(bar)
-    assert upright.shape == (1, 1, 28, 28) and upright.min() >= 0 and upright.max() <= 1
-    # The middle of the bar stays where it is, and all of it comes to stand above and below that.
-    torch.testing.assert_close(sides(upright), sides(bar).mean().expand(19), rtol=0, atol=0.15)
-    torch.testing.assert_close(upright.sum(dim=3), bar.sum(dim=3), rtol=0, atol=0.05)  # rows keep their ink
-    if slant == 0:
-        torch.testing.assert_close(upright, bar, rtol=0, atol=1e-4)
-
-
-def test_deskew_keeps_its_limit():
-    upright = deskew(bars(0.9))
-    leaning = sides(upright)
-    assert 0.2 < float(leaning[0] - leaning[-1]) / (len(leaning) - 1) < 0.4  # 0.9 less MAX_SLANT
-
-
-def test_deskew_takes_each_image_by_itself():
-    images = torch.cat([bars(0.4), torch.zeros(1, 1, 28, 28), bars(-0.3, width=5), torch.ones(1, 1, 28, 28)])
-    together = deskew(images)
-    for image, upright in zip(images, together):
-        torch.testing.assert_close(deskew(image[None])[0], upright, rtol=0, atol=1e-5)
-    torch.testing.assert_close(together[[1, 3]], images[[1, 3]], rtol=0, atol=1e-4)  # nothing leans
-
-
 def test_predict_logits():
     model = make_trained_like_model().train()
     images = torch.randint(0, 256, (7, 1, 28, 28), dtype=torch.uint8)
@@ -104,7 +62,7 @@ def test_predict_logits():
     assert logits.shape == (7, 10) and not logits.requires_grad
     assert not model.training
     for image, row in zip(images, logits):  # a digit's answer does not depend on the others in its batch
-        torch.testing.assert_close(model(deskew(image[None] / 255))[0], row, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model(image[None] / 255)[0], row, rtol=1e-4, atol=1e-5)
 
 
 def test_predict_mean_logits():

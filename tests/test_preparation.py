@@ -12,6 +12,7 @@ from generated_digits import STROKES, draw_digit
 from PIL import Image, ImageDraw, ImageOps
 
 from digits.command_line import DATA_DIR
+from digits.deskewing import deskew
 from digits.mnist import load_mnist
 from digits.picture import decode_picture
 from digits.preparation import fit_into_image, normalize_strokes
@@ -96,7 +97,7 @@ def test_mnist_as_pictures(shipped_model):
         Image.fromarray(image.numpy()).save(file, "PNG")
         prepared.append(torch.from_numpy(prepare(decode_picture(file))))
     before, after = (
-        100 * float((predict_logits(shipped_model, batch).argmax(dim=1) == labels).float().mean())
+        100 * float((predict_logits(shipped_model, deskew(batch)).argmax(dim=1) == labels).float().mean())
         for batch in (images, torch.stack(prepared)[:, None])
     )
     assert after > before - 0.3

@@ -16,6 +16,7 @@ from test_test_CNN import read_accuracy
 
 import train_CNN
 from digits.command_line import DATA_DIR, PROJECT_DIR
+from digits.deskewing import deskew
 from digits.mnist import load_mnist
 from digits.weights import load_weights
 from model import CNN, predict_logits
@@ -255,10 +256,10 @@ def test_loss_and_accuracy_are_means_over_the_epoch(monkeypatch):
     monkeypatch.setattr(model, "train", lambda mode=True: torch.nn.Module.train(model, False))
     images = torch.from_numpy(draw_images(50, seed=4)[0])[:, None]
     model.eval()
-    labels = predict_logits(model, images).argmax(dim=1)
+    labels = predict_logits(model, deskew(images)).argmax(dim=1)
     labels[::5] = (labels[::5] + 1) % 10
     monkeypatch.setattr(train_CNN, "update_bn", lambda batches, model: None)
-    expected = train_CNN.evaluate(model, images, labels)
+    expected = train_CNN.evaluate(model, deskew(images), labels)
     loss, accuracy = train_CNN.train_epoch(model, optimizer, scheduler, images, labels, batch_size=20)
     assert accuracy == expected[1] == 80
     assert loss == pytest.approx(expected[0], rel=1e-4)
