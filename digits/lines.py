@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from digits.page import over_window, stroke_width, widen
+from digits.page import MIN_PHOTOGRAPH, over_window, stroke_width, widen
 
 LINE_SIZE = 128  # pixels of the longer side at which lines are looked for
 LINE_WIDTH = 0.04  # of the longer side; what is wider is no line
@@ -32,7 +32,9 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     thick = over_window(over_window(padded, size, np.minimum), size, np.maximum)
     blocks = padded.shape[0] // step, step, padded.shape[1] // step, step
     thin, thick = (values.reshape(blocks).max(axis=(1, 3)) for values in (padded & ~thick, thick))
-    across, upright = _find_lines(thin, thick), _find_lines(thin.T, thick.T).T
+    # A line is lost to sight where it meets the edge of a shadow, which photographs have.
+    max_unseen = 1 if max(mask.shape) >= MIN_PHOTOGRAPH else 0
+    across, upright = _find_lines(thin, thick, max_unseen), _find_lines(thin.T, thick.T, max_unseen).T
     lines, crossings = (
         values.repeat(step, axis=0).repeat(step, axis=1)[: mask.shape[0], : mask.shape[1]]
         for values in (across | upright, across & upright)
@@ -55,8 +57,11 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(lines | (widen(lines) & ~mask), 0, ink)
 
 
-def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
-    """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on."""
+def _find_lines(thin: np.ndarray, thick: np.ndarray, max_unseen: int) -> np.ndarray:
+    """Return the pixels (H, W) of lines across, out of `thin` (H, W); behind what is `thick` a line may go on.
+
+    Where others are parallel to it, `max_unseen` of its parts may be missing.
+    """
     height, width = thin.shape
     length = -(-width // LINE_PARTS)
     beyond = width // 4  # rows above and below the picture: there a line that cuts off a corner may pass the middle
@@ -83,7 +88,7 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     nearest = np.rint((len(slopes) - 1) * np.linspace(0, 1, len(line_slopes))).astype(int)
     starts = margin + (np.arange(-2 * beyond, 2 * (height + beyond)) + 0.5) / 2
     slope, start = np.indices((len(line_slopes), len(starts))).reshape(2, -1)
-    extent = np.zeros(slope.shape, dtype=int)
+    extent, num_unseen = np.zeros((2, *slope.shape), dtype=int)
 
     def place(slope: np.ndarray, start: np.ndarray, part: int) -> tuple[np.ndarray, ...]:
         """Return where in parts[..., part] the lines pass."""
@@ -92,20 +97,23 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
 
     for part in range(LINE_PARTS):
         index = place(slope, start, part)
-        is_seen = is_line[..., part][index]
-        slope, start, extent = slope[is_seen], start[is_seen], (extent + could_be[..., part][index])[is_seen]
+        extent, num_unseen = extent + could_be[..., part][index], num_unseen + ~is_line[..., part][index]
+        stays = num_unseen <= max_unseen
+        slope, start, extent, num_unseen = slope[stays], start[stays], extent[stays], num_unseen[stays]
 
     def num_side_by_side(chosen: np.ndarray) -> int:
         return int((np.diff(np.bincount(start[chosen], minlength=len(starts)).clip(max=1)) == 1).sum())
 
     is_narrow = width < height / 2
-    found = extent > (width if is_narrow else max(thin.shape)) / 2
+    is_long = extent > (width if is_narrow else max(thin.shape)) / 2
+    found = is_long & (num_unseen == 0)
     if is_narrow and num_side_by_side(found) < MIN_PARALLELS:
         return np.zeros_like(thin)
     for found_slope in np.unique(slope[found]):
         is_parallel = abs(line_slopes[slope] - line_slopes[found_slope]) < MAX_DEVIATION
+        found |= is_parallel & is_long
         if num_side_by_side(found & is_parallel) >= MIN_PARALLELS:
-            found |= is_parallel & (extent > MIN_LENGTH * max(thin.shape))
+            found |= is_parallel & (num_unseen == 0) & (extent > MIN_LENGTH * max(thin.shape))
     slope, start = slope[found], start[found]
     lines = np.zeros(values.shape, dtype=bool)
     for part in range(LINE_PARTS):

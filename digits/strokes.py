@@ -52,9 +52,8 @@ def find_strokes(picture: Image.Image) -> Strokes:
         channels = channels[:1]  # gray
     pixels = np.stack([np.asarray(channel) for channel in channels], axis=2)
     lightness = np.array([skewness(channel) for channel in channels])
-    overall = skewness(picture.convert("L"))
     # Hard shadows may weigh more than the ink. Unless the ink is surely light, it is dark, but on dark paper.
-    is_light = overall > (0 if np.median(sample(pixels)) < MAX_DARK else MIN_SKEWNESS)
+    is_light = skewness(picture.convert("L")) > (0 if np.median(sample(pixels)) < MAX_DARK else MIN_SKEWNESS)
     agreeing = (lightness > 0) == is_light  # yellow on blue is lighter in red and green and darker in blue
     strokes = find_in_windows(pixels[..., agreeing] if agreeing.any() else pixels, is_light)
     if not strokes:
@@ -79,8 +78,11 @@ def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
             return best
         strokes = separate_strokes(page)
         if strokes:
-            best, mask, num_near = strokes, np.any(strokes.masks, axis=0), 0
-            if MIN_WINDOW * stroke_width(mask) < size < mask.any(axis=1).sum():
+            mask = np.any(strokes.masks, axis=0)
+            is_higher = mask.any(axis=1).sum() > size
+            if is_higher or longer_side < MIN_PHOTOGRAPH:  # otherwise it may be a place between shadows
+                best, num_near = strokes, 0
+            if is_higher and size > MIN_WINDOW * stroke_width(mask):
                 near = over_window(mask, 2 * size + 1, np.maximum)
                 num_near = (page > best.threshold)[near].sum()
     return best

@@ -43,6 +43,16 @@ def test_short_lines_go_with_their_parallels(num_parallels):
     assert share < 0.05 if num_parallels == 3 else share == 1
 
 
+@pytest.mark.parametrize("gap, has_parallel", [(30, True), (80, True), (30, False)])
+def test_lines_with_a_gap_go_with_their_parallels(gap, has_parallel):
+    """As where the edge of a shadow hides a part of one, an eighth of it at most."""
+    parallels = [(0, 40, 319, 60)] * has_parallel
+    broken = (0, 140, 160, 150), (160 + gap, 150 + gap // 16, 319, 160)
+    left = erase_lines(draw_lines(*broken, *parallels), 0.3)
+    share = left[100:].sum() / draw_lines(*broken).sum()
+    assert share < 0.12 if gap == 30 and has_parallel else share > 0.999
+
+
 def test_wide_bars_are_no_lines():
     ink = draw_lines((0, 120, 319, 120), width=40)
     assert (erase_lines(ink, 0.3) == ink).all()
