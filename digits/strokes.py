@@ -84,7 +84,7 @@ def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
                 best, num_near = strokes, 0
             if is_higher and size > MIN_WINDOW * stroke_width(mask):
                 near = over_window(mask, 2 * size + 1, np.maximum)
-                num_near = (page > best.threshold)[near].sum()
+                num_near = (page > strokes.threshold)[near].sum()
     return best
 
 
