@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from digits.command_line import PROJECT_DIR, add_shared_flags, run_script, say_error
-from digits.deskewing import deskew
+from digits.deskewing import set_upright
 from digits.drawing import open_window
 from digits.picture import find_pictures, read_picture, simplify_picture
 from digits.plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure
@@ -39,11 +38,6 @@ def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Dig
     upright = set_upright([digit.image for digit in digits])
     digits = [digit._replace(image=image) for digit, image in zip(digits, upright.round().byte()[:, 0].numpy())]
     return digits, predict_probabilities(model, upright)
-
-
-def set_upright(images: list[np.ndarray]) -> Tensor:
-    """Return N images (28, 28), uint8, as of a `Digit`, deskewed: (N, 1, 28, 28), floats in 0..255."""
-    return deskew(torch.from_numpy(np.stack(images)[:, np.newaxis]))
 
 
 def predict_probabilities(model: CNN, upright: Tensor) -> np.ndarray:

@@ -24,12 +24,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from digits.command_line import MODEL_PATH, run_script
+from digits.deskewing import set_upright
 from digits.page import otsu_threshold
 from digits.picture import read_picture
 from digits.plots import save_figure
 from digits.preparation import IMAGE_SIZE, find_digits, fit_into_image
 from digits.weights import load_weights
-from predict_CNN import format_answer, predict_probabilities, set_upright
+from predict_CNN import format_answer, predict_probabilities
 from test_CNN import calibration_error
 
 SHEET_PATH = Path("misread_pictures.png")

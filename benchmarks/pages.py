@@ -22,12 +22,13 @@ from own_pictures import crop_and_centre, draw_sheet
 from PIL import Image, ImageFilter
 
 from digits.command_line import MODEL_PATH, add_shared_flags, run_script, whole_number
+from digits.deskewing import set_upright
 from digits.mnist import load_mnist
 from digits.picture import decode_picture
 from digits.plots import save_figure
 from digits.preparation import find_digits
 from digits.weights import load_weights
-from predict_CNN import predict_probabilities, set_upright
+from predict_CNN import predict_probabilities
 
 SIZE = 640, 480  # pixels: width and height of the pictures
 VISIBLE = 0.66, 0.62  # of the sheet's width and height, around its middle, are in every picture, see turn()

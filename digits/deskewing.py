@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,3 +30,8 @@ def deskew(images: Tensor) -> Tensor:
     slant = (mean(right * down) / mean(down**2).clamp(min=1e-6)).clamp(-MAX_SLANT, MAX_SLANT)
     places = torch.stack(torch.broadcast_tensors(x + slant * down, y), dim=3)
     return F.grid_sample(images, places, align_corners=False)
+
+
+def set_upright(images: list[np.ndarray]) -> Tensor:
+    """Return N images (28, 28), uint8, as of a `Digit`, deskewed: (N, 1, 28, 28), floats in 0..255."""
+    return deskew(torch.from_numpy(np.stack(images)[:, np.newaxis]))
