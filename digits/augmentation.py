@@ -15,17 +15,21 @@ MAX_SHEAR = 0.15  # slant: shift of the upper edge against the middle, as a frac
 MAX_SHIFT = 2  # pixels
 ELASTICITY = 0.4  # pixels: standard deviation of the shifts that bend the strokes
 
-UPSTROKE_SHARE = 0.2  # of the 1s are given an upstroke
+UPSTROKE_SHARE = 0.5  # of the 1s are given an upstroke
+FOOT_SHARE = 0.5  # of those are given a foot too
 # Of which each is drawn between two limits:
-UPSTROKE_ANGLE = 20, 65  # degrees off the vertical
-UPSTROKE_LENGTH = 0.25, 0.65  # of the digit's height
-UPSTROKE_WIDTH = 1.2, 3.0  # pixels
+UPSTROKE_LENGTH = 0.25, 0.75  # of the digit's height
+UPSTROKE_ANGLE = 20, 70  # degrees off the vertical
+UPSTROKE_BEND = -20, 20  # degrees: the lower half is turned by as many, the upper half the other way
+FOOT_LENGTH = 0.4, 0.9  # of the digit's height
+FOOT_ANGLE = 70, 110  # degrees off the vertical
+STROKE_WIDTH = 0.6, 1.1  # of the width of the digit's own stroke
 
 
 def add_upstrokes(images: Tensor, labels: Tensor) -> Tensor:
     """Return images (N, 1, 28, 28), floats in 0..1, where to the top of some 1s, as labels (N,) say, a stroke leads up.
 
-    So half the world writes them, but next to none of MNIST's writers.
+    Some of these 1s stand on a foot too. So half the world writes them, but next to none of MNIST's writers.
     """
     chosen = (labels == 1) & (torch.rand(len(labels), device=images.device) < UPSTROKE_SHARE)
     ones = images[chosen, 0]
@@ -37,19 +41,30 @@ def add_upstrokes(images: Tensor, labels: Tensor) -> Tensor:
     is_inked = (ones > 0.5).any(dim=2)
     top = torch.where(is_inked, places, places[-1]).amin(dim=1)
     bottom = torch.where(is_inked, places, top[:, None]).amax(dim=1)
-    first_row = ones[torch.arange(len(ones), device=images.device), top]
-    x = ((first_row * places).sum(dim=1) / first_row.sum(dim=1).clamp(min=1e-6))[:, None, None]
-    y = top[:, None, None]
-    # From the top (x, y) the stroke goes down to the left by (dx, dy). How far each pixel lies from it:
-    length = draw(UPSTROKE_LENGTH) * (bottom - top).clamp(min=1)[:, None, None]
-    angle = draw(UPSTROKE_ANGLE).deg2rad()
-    dx, dy = -length * angle.sin(), length * angle.cos()
-    right, down = places - x, places[:, None] - y
-    share = ((right * dx + down * dy) / length**2).clamp(0, 1)  # of the stroke, up to the point next to the pixel
-    distance = torch.hypot(right - share * dx, down - share * dy)
-    strokes = (draw(UPSTROKE_WIDTH) / 2 + 0.5 - distance).clamp(0, 1)
+    height = (bottom - top + 1)[:, None, None]
+    width = draw(STROKE_WIDTH) * ones.sum(dim=(1, 2))[:, None, None] / height
+
+    def find_middle(y: Tensor) -> tuple[Tensor, Tensor]:
+        row = ones[torch.arange(len(ones), device=images.device), y]
+        return ((row * places).sum(dim=1) / row.sum(dim=1).clamp(min=1e-6))[:, None, None], y[:, None, None]
+
+    def step(length: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:  # down to the left
+        return -length * angle.deg2rad().sin(), length * angle.deg2rad().cos()
+
+    def draw_line(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+        right, down = places - x, places[:, None] - y
+        share = ((right * dx + down * dy) / (dx**2 + dy**2)).clamp(0, 1)  # of the line, up to the point next to a pixel
+        return (width / 2 + 0.5 - torch.hypot(right - share * dx, down - share * dy)).clamp(0, 1)
+
+    x, y = find_middle(top)
+    half, angle, bend = draw(UPSTROKE_LENGTH) * height / 2, draw(UPSTROKE_ANGLE), draw(UPSTROKE_BEND)
+    dx, dy = step(half, angle - bend)
+    upstroke = torch.maximum(draw_line(x, y, dx, dy), draw_line(x + dx, y + dy, *step(half, angle + bend)))
+    x, y = find_middle(bottom)
+    dx, dy = step(draw(FOOT_LENGTH) * height, draw(FOOT_ANGLE))
+    foot = draw_line(x - dx / 2, y - dy / 2, dx, dy) * (draw((0, 1)) < FOOT_SHARE)
     images = images.clone()
-    images[chosen, 0] = torch.maximum(ones, strokes)
+    images[chosen, 0] = torch.maximum(ones, torch.maximum(upstroke, foot))
     return images
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from generated_digits import draw_images
@@ -91,33 +93,107 @@ def test_scaling_and_shear_keep_their_limits(name, monkeypatch):
         assert 1.8 < x.max() < 2.1 and -2.1 < x.min() < -1.8 and (y + 10).abs().max() < 0.1
 
 
-def draw_one(slant: float) -> torch.Tensor:
+def draw_one(slant: float, width: int = 2) -> torch.Tensor:
     """Return an image (1, 1, 28, 28) of a stroke from row 4 to row 23 that leans `slant` pixels to the right."""
     image = torch.zeros(1, 1, 28, 28)
     for row in range(4, 24):
         column = round(14 + slant * (13.5 - row) / 20)
-        image[0, 0, row, column : column + 2] = 1
+        image[0, 0, row, column : column + width] = 1
     return image
 
 
 @pytest.mark.parametrize("slant, column", [(0, 14.5), (-4, 12.5)])
 def test_upstrokes_lead_to_the_top_from_the_left(slant, column, monkeypatch):
     monkeypatch.setattr(augmentation, "UPSTROKE_SHARE", 1)
+    monkeypatch.setattr(augmentation, "FOOT_SHARE", 0)
+    monkeypatch.setattr(augmentation, "UPSTROKE_ANGLE", (20, 65))
+    monkeypatch.setattr(augmentation, "UPSTROKE_LENGTH", (0.25, 0.65))
+    monkeypatch.setattr(augmentation, "UPSTROKE_BEND", (0, 0))
     torch.manual_seed(0)
     images = draw_one(slant).repeat(500, 1, 1, 1) * 0.9
     written = add_upstrokes(images, torch.ones(500, dtype=torch.long))
     assert (written >= images).all() and written.max() <= 1
     added = (written - images)[:, 0]
     assert (added.amax(dim=(1, 2)) > 0.3).all()
-    # None is higher than its pen is wide, lower than 0.65 cos(20 degrees) of the height of 19, or right of the stroke.
+    # None is higher than its pen is wide, lower than 0.65 cos(20 degrees) of the height of 20, or right of the stroke.
     rows, columns = torch.nonzero(added.amax(dim=0)).unbind(dim=1)
-    assert rows.min() >= 4 - 2 and 4 + 19 * 0.65 * 0.94 - 2 < rows.max() <= 4 + 19 * 0.65 * 0.94 + 2
-    assert column - 19 * 0.65 * 0.91 - 2 <= columns.min() < column - 19 * 0.65 * 0.91 + 2
+    assert rows.min() >= 4 - 2 and 4 + 20 * 0.65 * 0.94 - 2 < rows.max() <= 4 + 20 * 0.65 * 0.94 + 2
+    assert column - 20 * 0.65 * 0.91 - 2 <= columns.min() < column - 20 * 0.65 * 0.91 + 2
     assert columns.max() <= column + 2
     # The farthest pixel of each lies at its length and angle.
     y, x = torch.arange(28)[:, None] - 4, torch.arange(28) - column
     distances = torch.where(added > 0.5, torch.hypot(x, y), torch.tensor(0.0)).amax(dim=(1, 2))
-    assert 19 * 0.25 - 1.5 <= distances.min() < 19 * 0.25 + 2 and 19 * 0.65 - 1.5 < distances.max() <= 19 * 0.65 + 1.5
+    assert 20 * 0.25 - 1.5 <= distances.min() < 20 * 0.25 + 2 and 20 * 0.65 - 1.5 < distances.max() <= 20 * 0.65 + 1.5
+
+
+@pytest.mark.parametrize("bend, steep, flat", [(0, 45, 45), (20, 25, 65), (-20, 65, 25)])
+def test_upstrokes_are_bent_in_the_middle(bend, steep, flat, monkeypatch):
+    for name, value in {"SHARE": 1, "LENGTH": (0.6, 0.6), "ANGLE": (45, 45), "BEND": (bend, bend)}.items():
+        monkeypatch.setattr(augmentation, f"UPSTROKE_{name}", value)
+    monkeypatch.setattr(augmentation, "FOOT_SHARE", 0)
+    torch.manual_seed(0)
+    images = draw_one(0)
+    added = (add_upstrokes(images, torch.ones(1, dtype=torch.long)) - images)[0, 0]
+    # Each half is 6 pixels long. Nothing left of the 1 lies farther from them than half a stroke is wide.
+    x, y = 14.5, 4.0
+    points = []
+    for angle in (steep, flat):
+        step = 6 / 60 * torch.arange(61)
+        points.append(torch.stack([y + step * math.cos(math.radians(angle)), x - step * math.sin(math.radians(angle))]))
+        y, x = points[-1][:, -1].tolist()
+    places = torch.cat(points, dim=1).T
+    distances = torch.cdist(torch.cartesian_prod(torch.arange(28.0), torch.arange(28.0)), places).amin(dim=1)
+    distances = distances.reshape(28, 28)[:, :14]
+    assert (added[:, :14][distances > 0.55 * 2 + 0.6] == 0).all() and (added[:, :14][distances < 0.3 * 2] > 0.4).all()
+
+
+@pytest.mark.parametrize("slant, column", [(0, 14.5), (6, 11.5)])
+def test_feet_lie_across_the_lower_end(slant, column, monkeypatch):
+    monkeypatch.setattr(augmentation, "UPSTROKE_SHARE", 1)
+    monkeypatch.setattr(augmentation, "FOOT_SHARE", 1)
+    monkeypatch.setattr(augmentation, "FOOT_ANGLE", (90, 90))
+    torch.manual_seed(0)
+    images = draw_one(slant).repeat(500, 1, 1, 1)
+    added = (add_upstrokes(images, torch.ones(500, dtype=torch.long)) - images)[:, 0]
+    # Below the longest upstroke there is nothing but the foot: around row 23, as far to the left as to the right.
+    lower = added[:, 21:].amax(dim=0).nonzero()
+    assert lower[:, 0].min() + 21 >= 22 and lower[:, 0].max() + 21 <= 24
+    columns = torch.arange(28) - column
+    left, right = (torch.where(added[:, 23] > 0.5, side * columns, torch.tensor(0.0)).amax(dim=1) for side in (-1, 1))
+    assert (left - right).abs().max() <= 1
+    assert 20 * 0.4 / 2 - 1 <= right.min() < 20 * 0.4 / 2 + 1 and 20 * 0.9 / 2 - 1 < right.max() <= 20 * 0.9 / 2 + 1
+
+
+@pytest.mark.parametrize("width", [2, 4])
+def test_feet_are_about_as_wide_as_the_stroke(width, monkeypatch):
+    monkeypatch.setattr(augmentation, "UPSTROKE_SHARE", 1)
+    monkeypatch.setattr(augmentation, "FOOT_SHARE", 1)
+    monkeypatch.setattr(augmentation, "FOOT_ANGLE", (90, 90))
+    torch.manual_seed(0)
+    images = draw_one(0, width).repeat(500, 1, 1, 1)
+    written = add_upstrokes(images, torch.ones(500, dtype=torch.long))
+    widths = written[:, 0, 14:, 14 + width].sum(dim=1)  # right of the stroke
+    assert 0.6 * width - 0.1 < widths.min() < 0.7 * width and width < widths.max() < 1.1 * width + 0.1
+
+
+def test_feet_rise_and_fall(monkeypatch):
+    monkeypatch.setattr(augmentation, "UPSTROKE_SHARE", 1)
+    monkeypatch.setattr(augmentation, "FOOT_SHARE", 1)
+    monkeypatch.setattr(augmentation, "FOOT_LENGTH", (0.8, 0.8))
+    torch.manual_seed(0)
+    images = draw_one(0).repeat(500, 1, 1, 1)
+    right = add_upstrokes(images, torch.ones(500, dtype=torch.long))[:, 0, 16:, 20]  # 5.5 columns from the middle
+    rises = 23 - (right * torch.arange(16, 28)).sum(dim=1) / right.sum(dim=1)
+    farthest = 5.5 * math.tan(math.radians(20))
+    assert farthest - 0.5 < rises.max() < farthest + 0.3 and -farthest - 0.3 < rises.min() < -farthest + 0.5
+
+
+def test_only_a_share_of_the_upstrokes_comes_with_a_foot(monkeypatch):
+    monkeypatch.setattr(augmentation, "UPSTROKE_SHARE", 1)
+    torch.manual_seed(0)
+    written = add_upstrokes(draw_one(0).repeat(1000, 1, 1, 1), torch.ones(1000, dtype=torch.long))
+    share = (written[:, 0, 23, 17] > 0).float().mean()
+    assert 0.8 * augmentation.FOOT_SHARE < share < 1.2 * augmentation.FOOT_SHARE
 
 
 def test_only_a_share_of_the_ones_gets_an_upstroke():
