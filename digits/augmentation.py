@@ -49,7 +49,8 @@ def add_upstrokes(images: Tensor, labels: Tensor) -> Tensor:
         return ((row * places).sum(dim=1) / row.sum(dim=1).clamp(min=1e-6))[:, None, None], y[:, None, None]
 
     def step(length: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:  # down to the left
-        return -length * angle.deg2rad().sin(), length * angle.deg2rad().cos()
+        angle = angle.deg2rad()
+        return -length * angle.sin(), length * angle.cos()
 
     def draw_line(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
         right, down = places - x, places[:, None] - y
