@@ -54,14 +54,15 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 100) -> T
         return torch.cat([model(batch.float() / 255) for batch in images.split(batch_size)])
 
 
-def predict_mean_logits(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the same as the mean over five views of each image: as it is, and moved by a pixel to each side.
+def predict_views(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the same of five views of each image: as it is, and moved by a pixel to each side: (5, N, num_classes).
 
-    What the network happens to take a digit for in one place balances out with what it does in the others.
+    Their mean is a better answer than each of them: what the network happens to take a digit for in one place balances
+    out with what it does in the others.
     """
     # Padded with 1 pixel on one side, and with -1 on the other, an image moves by 1 pixel.
     views = torch.cat([nn.functional.pad(images, (right, -right, down, -down)) for right, down in MOVES])
-    return predict_logits(model, views).unflatten(0, (len(MOVES), len(images))).mean(dim=0)
+    return predict_logits(model, views).unflatten(0, (len(MOVES), len(images)))
 
 
 def architecture_table(model: CNN) -> str:

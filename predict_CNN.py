@@ -21,7 +21,7 @@ from digits.picture import find_pictures, read_picture, simplify_picture
 from digits.plots import PICTURES_PER_FIGURE, draw_predictions, save_figure, show_figure
 from digits.preparation import Digit, find_digits
 from digits.weights import load_weights
-from model import CNN, predict_mean_logits
+from model import CNN, predict_views
 
 image_path = "handwritten_digit.png"  # the picture to read; one without a folder is looked for beside this script
 
@@ -42,7 +42,7 @@ def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Dig
 
 def predict_probabilities(model: CNN, upright: Tensor) -> np.ndarray:
     """Return the probabilities (N, 10) in 0..1 of the ten digits for deskewed images, as of set_upright()."""
-    return predict_mean_logits(model, upright).softmax(dim=1).numpy()
+    return predict_views(model, upright).mean(dim=0).softmax(dim=1).numpy()
 
 
 def format_answer(probabilities: np.ndarray) -> str:

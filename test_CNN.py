@@ -17,7 +17,7 @@ from digits.deskewing import deskew
 from digits.mnist import load_mnist
 from digits.plots import draw_confusion_matrix, draw_mistakes, save_figure, show_figure
 from digits.weights import load_weights
-from model import predict_logits, predict_mean_logits
+from model import predict_views
 
 NUM_BINS = 15  # of the calibration error
 
@@ -91,10 +91,10 @@ def main() -> None:
     args = parse_arguments()
     model = load_weights(args.model_path, args.device)
     images, labels = load_mnist(args.data_dir, train=False, device=args.device)
-    upright = deskew(images)
-    logits = predict_mean_logits(model, upright)  # as predict_CNN.py answers
+    views = predict_views(model, deskew(images))
+    logits = views.mean(dim=0)  # as predict_CNN.py answers
     print_report(logits, labels)
-    print(f"With one view of each image: {format_accuracy(predict_logits(model, upright).argmax(dim=1) == labels)}")
+    print(f"With one view of each image: {format_accuracy(views[0].argmax(dim=1) == labels)}")
     if not args.no_plot:
         draw_figures(images, labels, logits, args.figures_dir)
 

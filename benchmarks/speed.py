@@ -24,7 +24,7 @@ import train_CNN
 from digits.command_line import PROJECT_DIR, add_shared_flags, run_script, whole_number
 from digits.deskewing import deskew
 from digits.mnist import load_mnist
-from model import predict_mean_logits
+from model import predict_views
 
 # Multiplications and additions for one image: a value of the output takes one of each for every weight it depends on.
 FORWARD_FLOP = 2 * (
@@ -67,7 +67,7 @@ def main() -> None:
     functions = {
         "matrix product": lambda: [left @ right for _ in range(NUM_PRODUCTS)],
         "training": lambda: train_CNN.train_epoch(*training, images, labels),
-        "evaluation": lambda: predict_mean_logits(training[0], deskew(test_images)),
+        "evaluation": lambda: predict_views(training[0], deskew(test_images)),
         "import for predict_CNN.py": run("-c", "import torch, PIL.Image, numpy"),
         "predict_CNN.py --no-plot": run("predict_CNN.py", "--no-plot"),
         "import for test_CNN.py": run("-c", "import torch, torchvision"),

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from digits.command_line import PROJECT_DIR
-from model import CNN, architecture_table, predict_logits, predict_mean_logits
+from model import CNN, architecture_table, predict_logits, predict_views
 
 
 def make_trained_like_model(num_classes: int = 10) -> CNN:
@@ -65,21 +65,22 @@ def test_predict_logits():
         torch.testing.assert_close(model(image[None] / 255)[0], row, rtol=1e-4, atol=1e-5)
 
 
-def test_predict_mean_logits():
+def test_predict_views():
     model = make_trained_like_model()
     images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
     images[1, :, 10:14, 5:9] = 200
     images[2, :, 0, 27] = 255  # in a corner, which it leaves to the right and to the top
-    logits = predict_mean_logits(model, images)
-    assert logits.shape == (3, 10) and not logits.requires_grad
+    logits = predict_views(model, images)
+    assert logits.shape == (5, 3, 10) and not logits.requires_grad
+    torch.testing.assert_close(logits[0], predict_logits(model, images), rtol=1e-4, atol=1e-5)
     # Black stays black wherever it is moved.
-    torch.testing.assert_close(logits[:1], predict_logits(model, images[:1]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits[:, 0], logits[:1, 0].expand(5, 10), rtol=1e-4, atol=1e-5)
     views = torch.zeros(10, 1, 28, 28, dtype=torch.uint8)
     for view, (row, column) in zip(views, [(10, 5), (9, 5), (11, 5), (10, 4), (10, 6)]):
         view[:, row : row + 4, column : column + 4] = 200
     views[5, :, 0, 27] = views[6, :, 1, 27] = views[7, :, 0, 26] = 255
     expected = predict_logits(model, views).reshape(2, 5, 10).mean(dim=1)
-    torch.testing.assert_close(logits[1:], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits[:, 1:].mean(dim=0), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_readme_shows_the_architecture():
