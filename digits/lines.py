@@ -11,7 +11,7 @@ LINE_WIDTH = 0.04  # of the longer side; what is wider is no line
 LINE_PARTS = 8  # that a line is cut into
 MIN_COVER = 0.7  # of each part of it is seen
 MIN_PARALLELS = 3  # side by side, where they are short; fewer may be the stem of a digit
-MIN_LENGTH = 0.1  # of the longer side, of those that cut off a corner of the picture
+MIN_LENGTH = 0.1  # of the longer side is seen of a line that cuts off a corner, or that a digit hides
 MAX_DEVIATION = 0.03  # between the slopes of parallel lines, pixels up or down per pixel sideways
 
 
@@ -109,11 +109,13 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray, max_unseen: int) -> np.ndar
     found = is_long & (num_unseen == 0)
     if is_narrow and num_side_by_side(found) < MIN_PARALLELS:
         return np.zeros_like(thin)
+    ends = starts[start] - margin + line_slopes[slope] * np.array([[-width / 2], [width / 2]])
+    is_through = ((ends >= 0) & (ends < height)).all(axis=0)  # rather than cut off a corner
     for found_slope in np.unique(slope[found]):
         is_parallel = abs(line_slopes[slope] - line_slopes[found_slope]) < MAX_DEVIATION
         found |= is_parallel & is_long
-        if num_side_by_side(found & is_parallel) >= MIN_PARALLELS:
-            found |= is_parallel & (num_unseen == 0) & (extent > MIN_LENGTH * max(thin.shape))
+        is_seen = is_parallel & (num_unseen == 0) & (extent > MIN_LENGTH * max(thin.shape))
+        found |= is_seen & (is_through | (num_side_by_side(found & is_parallel) >= MIN_PARALLELS))
     slope, start = slope[found], start[found]
     lines = np.zeros(values.shape, dtype=bool)
     for part in range(LINE_PARTS):

@@ -43,6 +43,16 @@ def test_short_lines_go_with_their_parallels(num_parallels):
     assert share < 0.05 if num_parallels == 3 else share == 1
 
 
+@pytest.mark.parametrize("has_parallel", [True, False])
+def test_lines_that_a_digit_hides_go_with_their_parallels(has_parallel):
+    """Without any, it may be a stroke from border to border."""
+    parallels = [(100, 0, 90, 239)] * has_parallel
+    line, digit = draw_lines((200, 0, 190, 239)), draw_lines((197, 40, 192, 180), width=30)
+    left = erase_lines(np.maximum.reduce([line, digit, draw_lines(*parallels)]), 0.3)
+    share = (left.sum() - digit.sum()) / np.maximum(line - digit, 0).sum()
+    assert abs(share) < 0.05 if has_parallel else share > 0.95
+
+
 @pytest.mark.parametrize("gap, has_parallel", [(30, True), (80, True), (30, False)])
 def test_lines_with_a_gap_go_with_their_parallels(gap, has_parallel):
     """As where the edge of a shadow hides a part of one, an eighth of it at most."""
