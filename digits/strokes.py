@@ -28,7 +28,7 @@ MAX_NOISE = 4  # standard deviations of the paper's noise; what is stronger is i
 MIN_SKEWNESS = 0.65  # from which it is sure that the ink is light
 MAX_DARK = 50  # of 255, the paper that is written on with chalk
 MIN_WINDOW = 2.5  # times as wide as the strokes, so that no part of them is taken for paper
-MAX_GROWTH = 1.25  # of the ink, seen through the next window
+MAX_GROWTH = 1.25  # of the width of the strokes, seen through the next window
 MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
 MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
 MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
@@ -64,27 +64,27 @@ def find_strokes(picture: Image.Image) -> Strokes:
 def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
     """Return the strokes in a picture (H, W, channels), uint8, of light or dark ink, seen through the best window.
 
-    It is the smallest that is lower than the digits found and MIN_WINDOW times as wide as their strokes, when the next
-    one shows hardly more ink near them.
+    It is the smallest that is lower than the digits found and MIN_WINDOW times as wide as their strokes, when these are
+    hardly wider through the next one: through a smaller one they may be hollow.
     """
     longer_side = max(pixels.shape[:2])
-    best, near, num_near = None, np.zeros(pixels.shape[:2], dtype=bool), 0
+    best, near, width = None, np.zeros(pixels.shape[:2], dtype=bool), 0.0
     for share in WINDOWS:
         if share * longer_side < 4 and share < WINDOWS[-1]:
             continue
         size = max(3, 2 * round(share * longer_side / 2) + 1)
         page = measure_ink(pixels, size, is_light)
-        if best and (page > best.threshold)[near].sum() < MAX_GROWTH * num_near:
+        if best and stroke_width((page > best.threshold) & near) < MAX_GROWTH * width:
             return best
         strokes = separate_strokes(page)
         if strokes:
             mask = np.any(strokes.masks, axis=0)
             is_higher = mask.any(axis=1).sum() > size
             if is_higher or longer_side < MIN_PHOTOGRAPH:  # otherwise it may be a place between shadows
-                best, num_near = strokes, 0
+                best, width = strokes, 0.0
             if is_higher and size > MIN_WINDOW * stroke_width(mask):
                 near = over_window(mask, 2 * size + 1, np.maximum)
-                num_near = (page > strokes.threshold)[near].sum()
+                width = stroke_width((page > strokes.threshold) & near)
     return best
 
 

@@ -175,6 +175,16 @@ def test_ink_of_any_width_is_light_or_dark(pen, ink_is_light):
     assert abs((right - left) - (70 + pen)) < 10 and abs((bottom - top) - (126 + pen)) < 10
 
 
+@pytest.mark.parametrize("digit, pen", [(3, 45), (5, 60), (6, 60)])
+def test_thick_strokes_in_low_light_are_not_hollow(digit, pen):
+    """Through a window hardly wider than they are, their middle is taken for paper, here and there."""
+    strokes = np.asarray(draw_digit(digit, (640, 480), (220, 100, 380, 360), pen)) / 255
+    pixels = (60 * (1 - 0.9 * strokes))[..., np.newaxis].repeat(3, axis=2)
+    noisy = pixels + np.random.default_rng(0).normal(0, 8, pixels.shape)
+    expected, image = (prepare(Image.fromarray(p.clip(0, 255).astype(np.uint8))).astype(float) for p in (pixels, noisy))
+    assert np.abs(image - expected).sum() < 0.05 * expected.sum()
+
+
 def test_slivers_along_a_line_are_no_digit():
     """Where a printed line is a little wider than elsewhere, less than a stroke's width of it may stay."""
     pixels = np.full((480, 640), 235.0) + np.random.default_rng(0).normal(0, 2, (480, 640))
