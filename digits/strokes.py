@@ -28,7 +28,7 @@ MAX_NOISE = 4  # standard deviations of the paper's noise; what is stronger is i
 MIN_SKEWNESS = 0.65  # from which it is sure that the ink is light
 MAX_DARK = 50  # of 255, the paper that is written on with chalk
 MIN_WINDOW = 2.5  # times as wide as the strokes, so that no part of them is taken for paper
-MAX_GROWTH = 1.25  # of the width of the strokes, seen through the next window
+MAX_GROWTH = 1.25  # of the ink, and of the width of the strokes, seen through the next window
 MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
 MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
 MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
@@ -51,10 +51,9 @@ def find_strokes(picture: Image.Image) -> Strokes:
     if channels[0].tobytes() == channels[1].tobytes() == channels[2].tobytes():
         channels = channels[:1]  # gray
     pixels = np.stack([np.asarray(channel) for channel in channels], axis=2)
-    lightness = np.array([skewness(channel) for channel in channels])
     # Hard shadows may weigh more than the ink. Unless the ink is surely light, it is dark, but on dark paper.
     is_light = skewness(picture.convert("L")) > (0 if np.median(sample(pixels)) < MAX_DARK else MIN_SKEWNESS)
-    agreeing = (lightness > 0) == is_light  # yellow on blue is lighter in red and green and darker in blue
+    agreeing = np.array([(skewness(channel) > 0) == is_light for channel in channels])  # yellow on blue is dark in blue
     strokes = find_in_windows(pixels[..., agreeing] if agreeing.any() else pixels, is_light)
     if not strokes:
         raise ValueError("no digit found")
@@ -64,27 +63,30 @@ def find_strokes(picture: Image.Image) -> Strokes:
 def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
     """Return the strokes in a picture (H, W, channels), uint8, of light or dark ink, seen through the best window.
 
-    It is the smallest that is lower than the digits found and MIN_WINDOW times as wide as their strokes, when these are
-    hardly wider through the next one: through a smaller one they may be hollow.
+    It is the smallest that is lower than the digits found and MIN_WINDOW times as wide as their strokes, when the next
+    one shows hardly more ink near them, and no wider strokes: through a smaller one they may be hollow.
     """
     longer_side = max(pixels.shape[:2])
-    best, near, width = None, np.zeros(pixels.shape[:2], dtype=bool), 0.0
+    best, near, num_near, width = None, np.zeros(pixels.shape[:2], dtype=bool), 0, 0.0
     for share in WINDOWS:
         if share * longer_side < 4 and share < WINDOWS[-1]:
             continue
         size = max(3, 2 * round(share * longer_side / 2) + 1)
         page = measure_ink(pixels, size, is_light)
-        if best and stroke_width((page > best.threshold) & near) < MAX_GROWTH * width:
-            return best
+        if best:
+            seen = (page > best.threshold) & near
+            if seen.sum() < MAX_GROWTH * num_near and stroke_width(seen) < MAX_GROWTH * width:
+                return best
         strokes = separate_strokes(page)
         if strokes:
             mask = np.any(strokes.masks, axis=0)
             is_higher = mask.any(axis=1).sum() > size
             if is_higher or longer_side < MIN_PHOTOGRAPH:  # otherwise it may be a place between shadows
-                best, width = strokes, 0.0
+                best, num_near = strokes, 0
             if is_higher and size > MIN_WINDOW * stroke_width(mask):
                 near = over_window(mask, 2 * size + 1, np.maximum)
-                width = stroke_width((page > strokes.threshold) & near)
+                seen = (page > strokes.threshold) & near
+                num_near, width = seen.sum(), stroke_width(seen)
     return best
 
 
@@ -130,13 +132,11 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     is_small = longer_side >= MIN_PHOTOGRAPH and is_digit.any(axis=1).sum() < 0.1 * longer_side
     if is_small and stroke_width(is_digit) < 2 * GRAIN * longer_side:
         return False
-    level = np.median(page[is_paper])
+    level, strength, surplus = np.median(page[is_paper]), np.median(ink[is_digit]), ink - threshold
     # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.
     spread = max(float(np.percentile(abs(page[is_paper] - level), 68)), 1e-3)
-    strength = np.median(ink[is_digit])
     if strength < MIN_INK or strength - level < MIN_CONTRAST * spread:
         return False
-    surplus = ink - threshold
     if surplus[is_digit].sum() < MIN_SHARE * surplus[is_ink].sum():
         return False
     deviation = ink - ink.mean()
