@@ -111,11 +111,11 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray, max_unseen: int) -> np.ndar
         return np.zeros_like(thin)
     ends = starts[start] - margin + line_slopes[slope] * np.array([[-width / 2], [width / 2]])
     is_through = ((ends >= 0) & (ends < height)).all(axis=0)  # rather than cut off a corner
+    is_seen = (num_unseen == 0) & (extent > MIN_LENGTH * max(thin.shape))
     for found_slope in np.unique(slope[found]):
         is_parallel = abs(line_slopes[slope] - line_slopes[found_slope]) < MAX_DEVIATION
         found |= is_parallel & is_long
-        is_seen = is_parallel & (num_unseen == 0) & (extent > MIN_LENGTH * max(thin.shape))
-        found |= is_seen & (is_through | (num_side_by_side(found & is_parallel) >= MIN_PARALLELS))
+        found |= is_parallel & is_seen & (is_through | (num_side_by_side(found & is_parallel) >= MIN_PARALLELS))
     slope, start = slope[found], start[found]
     lines = np.zeros(values.shape, dtype=bool)
     for part in range(LINE_PARTS):
