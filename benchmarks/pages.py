@@ -133,7 +133,10 @@ def draw_strokes(image: np.ndarray, pen: Pen, height: int) -> np.ndarray:
     radius = 1.3 * zoom * pen.width  # MNIST's strokes are about 2.6 pixels wide
     if pen.width < 1:
         line = Image.fromarray(thin(mask).astype(np.uint8) * 255)
-        mask = np.asarray(line.filter(ImageFilter.MaxFilter(2 * max(0, round(radius - 0.5)) + 1))) > 0
+        growth = round(radius - 0.5)  # on each side
+        if growth > 0:  # a filter of size 1 would crash Pillow 12.3.0
+            line = line.filter(ImageFilter.MaxFilter(2 * growth + 1))
+        mask = np.asarray(line) > 0
     soft = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(0.8)))
     return soft[margin // 2 : -margin // 2, margin // 2 : -margin // 2] / np.float32(max(1, soft.max()))
 

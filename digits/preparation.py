@@ -61,11 +61,11 @@ def normalize_strokes(ink: Image.Image) -> Image.Image:
     """Return the digit (mode L, light on black), ZOOM times as large as in MNIST, its strokes about as wide."""
     digit = ImageOps.expand(_crop_and_resize(ink, ZOOM * DIGIT_SIZE, Image.Resampling.BICUBIC), 3 * ZOOM)
     width = stroke_width(np.asarray(digit) > 127) / ZOOM
-    if width < NORMAL_STROKE:
-        return digit.filter(ImageFilter.MaxFilter(2 * round((NORMAL_STROKE - width) * ZOOM / 2) + 1))
-    if width > THICK_STROKE:
-        return digit.filter(ImageFilter.MinFilter(2 * round((width - THICK_STROKE) * ZOOM / 2) + 1))
-    return digit
+    surplus = width - min(max(width, NORMAL_STROKE), THICK_STROKE)
+    margin = round(surplus * ZOOM / 2)  # to take off on each side, or to put on where it is below 0
+    if margin == 0:  # and a filter of size 1 would crash Pillow 12.3.0, Python and all
+        return digit
+    return digit.filter(ImageFilter.MinFilter(2 * margin + 1) if margin > 0 else ImageFilter.MaxFilter(1 - 2 * margin))
 
 
 def fit_into_image(digit: Image.Image) -> np.ndarray:

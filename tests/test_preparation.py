@@ -131,3 +131,14 @@ def test_width_of_normalized_strokes(pen, expected):
     picture.paste(255, (100, 30, 100 + pen, 210))
     widths = (np.asarray(normalize_strokes(picture)) > 127)[40:60].sum(axis=1) / 4
     assert abs(widths.mean() - expected) <= 0.13
+
+
+@pytest.mark.parametrize("pen", range(10, 40))
+def test_no_filter_of_size_1(pen, monkeypatch):
+    """Pillow 12.3.0 does not survive one: the whole program ends, "Floating point exception"."""
+    sizes = []
+    monkeypatch.setattr(Image.Image, "filter", lambda picture, ranks: sizes.append(ranks.size) or picture)
+    picture = Image.new("L", (240, 240))
+    picture.paste(255, (100, 30, 100 + pen, 210))
+    normalize_strokes(picture)
+    assert 1 not in sizes
