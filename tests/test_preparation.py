@@ -121,11 +121,11 @@ def test_heavy_end_stays_inside(turns):
     assert first == 8  # as far towards the other side as it can be
 
 
-@pytest.mark.parametrize("pen, expected", [(60, 4.75), (50, 4.0), (40, 3.5), (9, 2.0)])
+@pytest.mark.parametrize("pen, expected", [(60, 4.25), (50, 3.5), (40, 3.5), (9, 1.5)])
 def test_width_of_normalized_strokes(pen, expected):
     """A stroke of `pen` pixels and 180 long would be w = pen / 9 wide, and counts as 20 w / (20 + w), for its ends.
 
-    What that is over 2.8 pixels is taken off it, and what is missing to 1.9 put on it, in steps of half a pixel.
+    What that is over 2.5 pixels is taken off it, and what is missing to 1.6 put on it, in steps of half a pixel.
     """
     picture = Image.new("L", (240, 240))
     picture.paste(255, (100, 30, 100 + pen, 210))
