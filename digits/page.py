@@ -75,6 +75,12 @@ def measure_ink(pixels: np.ndarray, size: int, is_light: bool) -> np.ndarray:
     return np.sqrt((((paper - pixels) / full) ** 2).mean(axis=2))
 
 
+def window_sizes(longer_side: int) -> list[int]:
+    """Return the sizes (odd) of the windows for a picture, the smallest first; all in pixels."""
+    lengths = [share * longer_side for share in WINDOWS]
+    return [max(3, 2 * round(length / 2) + 1) for length in lengths if length >= 4 or length == lengths[-1]]
+
+
 def over_window(values: np.ndarray, size: int, pick: Callable[..., np.ndarray]) -> np.ndarray:
     """Return np.maximum or np.minimum, as `pick` says, of values (H, W, ...) over a square of `size` (odd) pixels."""
     for axis in (0, 1):

@@ -10,7 +10,6 @@ from PIL import Image, ImageFilter
 from digits.lines import erase_lines
 from digits.page import (
     MIN_PHOTOGRAPH,
-    WINDOWS,
     border,
     measure_ink,
     otsu_threshold,
@@ -19,6 +18,7 @@ from digits.page import (
     skewness,
     stroke_width,
     widen,
+    window_sizes,
 )
 from digits.parts import find_shadows, group_parts, measure_parts
 
@@ -64,30 +64,29 @@ def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
     """Return the strokes in a picture (H, W, channels), uint8, of light or dark ink, seen through the best window.
 
     It is the smallest that is lower than the digits found and MIN_WINDOW times as wide as their strokes, when the next
-    one shows hardly more ink near them, and no wider strokes: through a smaller one they may be hollow.
+    one shows hardly more ink near them, and no wider strokes: through a smaller one they may be hollow. Failing that,
+    it is the last that shows digits; but in a photograph, what grows up to the last window is a shadow or glare.
     """
     longer_side = max(pixels.shape[:2])
     best, near, num_near, width = None, np.zeros(pixels.shape[:2], dtype=bool), 0, 0.0
-    for share in WINDOWS:
-        if share * longer_side < 4 and share < WINDOWS[-1]:
-            continue
-        size = max(3, 2 * round(share * longer_side / 2) + 1)
+    is_wide = is_stable = False
+    for size in window_sizes(longer_side):
         page = measure_ink(pixels, size, is_light)
         if best:
             seen = (page > best.threshold) & near
-            if seen.sum() < MAX_GROWTH * num_near and stroke_width(seen) < MAX_GROWTH * width:
+            is_stable = seen.sum() < MAX_GROWTH * num_near and stroke_width(seen) < MAX_GROWTH * width
+            if is_stable and is_wide:
                 return best
         strokes = separate_strokes(page)
         if strokes:
             mask = np.any(strokes.masks, axis=0)
             is_higher = mask.any(axis=1).sum() > size
             if is_higher or longer_side < MIN_PHOTOGRAPH:  # otherwise it may be a place between shadows
-                best, num_near = strokes, 0
-            if is_higher and size > MIN_WINDOW * stroke_width(mask):
+                best, is_wide = strokes, is_higher and size > MIN_WINDOW * stroke_width(mask)
                 near = over_window(mask, 2 * size + 1, np.maximum)
                 seen = (page > strokes.threshold) & near
                 num_near, width = seen.sum(), stroke_width(seen)
-    return best
+    return best if is_stable or longer_side < MIN_PHOTOGRAPH else None
 
 
 def separate_strokes(page: np.ndarray) -> Strokes | None:

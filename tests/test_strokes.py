@@ -142,14 +142,16 @@ def test_no_digit_is_made_up():
     assert found == []
 
 
-@pytest.mark.parametrize("lines", ["ruled", "squared", "dotted", "shadow", "glare"])
+@pytest.mark.parametrize("lines", ["ruled", "squared", "dotted", "shadow", "glare", "bright glare", "wedge"])
 def test_empty_sheets(lines):
     pixels = np.full((480, 640), 235.0) + np.random.default_rng(0).normal(0, 3, (480, 640))
     y, x = np.mgrid[:480, :640]
     pixels[{"ruled": (y % 40) < 2, "squared": ((y % 40) < 2) | ((x % 40) < 2)}.get(lines, y < 0)] -= 70
     pixels[((y % 40) < 3) & ((x % 40) < 3) & (lines == "dotted")] -= 90
     pixels *= np.where((x + 0.3 * y > 400) & (lines == "shadow"), 0.6, 1)
+    pixels *= np.where((x > 300) & (x < 240 + 0.5 * y) & (lines == "wedge"), 0.65, 1)  # of shadow
     pixels += (lines == "glare") * 60 * np.exp(-((x - 300) ** 2 + (y - 200) ** 2) / 5000)
+    pixels += (lines == "bright glare") * (150 * np.exp(-((x - 400) ** 2 / 1.8 + (y - 200) ** 2) / 5000) - 55)
     with pytest.raises(ValueError, match="no digit found"):
         find_digits(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
 
