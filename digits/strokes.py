@@ -131,11 +131,12 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     is_small = longer_side >= MIN_PHOTOGRAPH and is_digit.any(axis=1).sum() < 0.1 * longer_side
     if is_small and stroke_width(is_digit) < 2 * GRAIN * longer_side:
         return False
-    level, strength, surplus = np.median(page[is_paper]), np.median(ink[is_digit]), ink - threshold
+    level, strength = np.median(page[is_paper]), np.median(ink[is_digit])
     # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.
     spread = max(float(np.percentile(abs(page[is_paper] - level), 68)), 1e-3)
     if strength < MIN_INK or strength - level < MIN_CONTRAST * spread:
         return False
+    surplus = ink - threshold
     if surplus[is_digit].sum() < MIN_SHARE * surplus[is_ink].sum():
         return False
     deviation = ink - ink.mean()
