@@ -24,6 +24,7 @@ from PIL import Image, ImageFilter
 from digits.command_line import MODEL_PATH, add_shared_flags, run_script, whole_number
 from digits.deskewing import set_upright
 from digits.mnist import load_mnist
+from digits.page import over_window
 from digits.picture import decode_picture
 from digits.plots import save_figure
 from digits.preparation import find_digits
@@ -132,11 +133,7 @@ def draw_strokes(image: np.ndarray, pen: Pen, height: int) -> np.ndarray:
     mask = np.asarray(canvas.filter(ImageFilter.GaussianBlur(0.35 * zoom))) > 110
     radius = 1.3 * zoom * pen.width  # MNIST's strokes are about 2.6 pixels wide
     if pen.width < 1:
-        line = Image.fromarray(thin(mask).astype(np.uint8) * 255)
-        growth = round(radius - 0.5)  # on each side
-        if growth > 0:  # a filter of size 1 would crash Pillow 12.3.0
-            line = line.filter(ImageFilter.MaxFilter(2 * growth + 1))
-        mask = np.asarray(line) > 0
+        mask = over_window(thin(mask), 2 * max(0, round(radius - 0.5)) + 1, np.maximum)
     soft = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(0.8)))
     return soft[margin // 2 : -margin // 2, margin // 2 : -margin // 2] / np.float32(max(1, soft.max()))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageOps
 
-from digits.page import find_sheet, stroke_width, widen
+from digits.page import find_sheet, over_window, stroke_width, widen
 from digits.strokes import find_strokes
 
 DIGIT_SIZE, IMAGE_SIZE = 20, 28  # pixels; the longer side of the digit, and the square around it, as in MNIST
@@ -63,9 +63,9 @@ def normalize_strokes(ink: Image.Image) -> Image.Image:
     width = stroke_width(np.asarray(digit) > 127) / ZOOM
     surplus = width - min(max(width, NORMAL_STROKE), THICK_STROKE)
     margin = round(surplus * ZOOM / 2)  # to take off on each side, or to put on where it is below 0
-    if margin == 0:  # and a filter of size 1 would crash Pillow 12.3.0, Python and all
-        return digit
-    return digit.filter(ImageFilter.MinFilter(2 * margin + 1) if margin > 0 else ImageFilter.MaxFilter(1 - 2 * margin))
+    # Pillow has filters for this, but in Pillow 12.3.0 one of size 1 crashes Python itself.
+    pick = np.minimum if margin > 0 else np.maximum
+    return Image.fromarray(over_window(np.asarray(digit), 2 * abs(margin) + 1, pick))
 
 
 def fit_into_image(digit: Image.Image) -> np.ndarray:
