@@ -12,8 +12,6 @@ MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller pictures show neither
 MIN_SHEET = 0.25  # of the picture
 MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255
 DARK = 20  # of 255; in less light it cannot be told what share of it the ink swallows
-SHADOW_SIZE = 20  # pixels of its longer side at which a part is measured
-MAX_STROKE, MAX_STROKE_AT_BORDER = 9, 8  # of them; what is wider is a shadow
 
 
 def find_sheet(picture: Image.Image) -> tuple[int, int, int, int]:
@@ -70,7 +68,7 @@ def measure_ink(pixels: np.ndarray, size: int, is_light: bool) -> np.ndarray:
     """
     if is_light:
         pixels = 255 - pixels
-    paper = over_window(over_window(pixels, size, np.maximum), size, np.minimum)
+    paper = closing(pixels, size)
     full = np.float32(255) if is_light else np.maximum(paper, DARK).astype(np.float32)
     return np.sqrt((((paper - pixels) / full) ** 2).mean(axis=2))
 
@@ -96,16 +94,14 @@ def over_window(values: np.ndarray, size: int, pick: Callable[..., np.ndarray]) 
     return values
 
 
-def is_shadow(mask: np.ndarray, is_at_border: bool) -> bool:
-    """Return whether a part of a photograph, where `mask` (H, W) is True, is wider than a stroke in its middle.
+def opening(values: np.ndarray, size: int) -> np.ndarray:
+    """Return values (H, W, ...) without what is light, or True, and narrower than a square of `size` (odd) pixels."""
+    return over_window(over_window(values, size, np.minimum), size, np.maximum)
 
-    Then it is a shadow, or the light between two of them.
-    """
-    ratio = SHADOW_SIZE / max(mask.shape)
-    height, width = (max(1, round(length * ratio)) for length in mask.shape)
-    picture = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
-    size = MAX_STROKE_AT_BORDER if is_at_border else MAX_STROKE
-    return bool(over_window(np.pad(np.asarray(picture) > 127, size // 2), size, np.minimum).any())
+
+def closing(values: np.ndarray, size: int) -> np.ndarray:
+    """Return values (H, W, ...) without what is dark, or False, and narrower than a square of `size` (odd) pixels."""
+    return over_window(over_window(values, size, np.maximum), size, np.minimum)
 
 
 def sample(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.page import MIN_PHOTOGRAPH, border, is_shadow
+from digits.page import border
 
 MIN_SIZE_AT_BORDER = 0.4  # of the picture's shorter side; what is shorter and touches the border is cut off
 MAX_AT_BORDER = 0.5  # of a digit's longer side lies along the border
@@ -33,14 +33,12 @@ def measure_parts(ink: np.ndarray, threshold: float) -> Parts:
     num_parts = labels.max()
     rows, columns = np.nonzero(labels)
     parts = labels[rows, columns] - 1
-    boxes = np.array([[*labels.shape[::-1], 0, 0]]).repeat(num_parts, axis=0)
-    for side, pick, values in (
-        (0, np.minimum, columns),
-        (1, np.minimum, rows),
-        (2, np.maximum, columns + 1),
-        (3, np.maximum, rows + 1),
-    ):
-        pick.at(boxes[:, side], parts, values)
+    left, top, right, bottom = np.array([[max(labels.shape)], [max(labels.shape)], [0], [0]]).repeat(num_parts, axis=1)
+    for side, values in ((left, columns), (top, rows)):
+        np.minimum.at(side, parts, values)
+    for side, values in ((right, columns), (bottom, rows)):
+        np.maximum.at(side, parts, values + 1)
+    boxes = np.stack([left, top, right, bottom], axis=1)
     num_at_border = np.bincount(border(labels), minlength=num_parts + 1)[1:]
     return Parts(labels, boxes, np.bincount(parts, ink[rows, columns]), num_at_border)
 
@@ -66,19 +64,6 @@ def label_parts(mask: np.ndarray) -> np.ndarray:
     changes[starts] = np.unique(names, return_inverse=True)[1] + 1
     changes[ends] -= changes[starts]
     return changes.cumsum().reshape(height, width)[:, :-1]
-
-
-def find_shadows(parts: Parts) -> list[int]:
-    """Return the parts that are shadows; specks and what a small picture shows are none."""
-    if max(parts.labels.shape) < MIN_PHOTOGRAPH:
-        return []
-    shadows = []
-    for part in np.flatnonzero(parts.weights > MIN_PART * parts.weights.max()).tolist():
-        left, top, right, bottom = parts.boxes[part]
-        mask = parts.labels[top:bottom, left:right] == part + 1
-        if is_shadow(mask, bool(parts.num_at_border[part])):
-            shadows.append(part)
-    return shadows
 
 
 def runs_out(parts: Parts) -> np.ndarray:

@@ -20,7 +20,7 @@ from digits.page import (
     widen,
     window_sizes,
 )
-from digits.parts import find_shadows, group_parts, measure_parts
+from digits.parts import group_parts, measure_parts
 
 GRAIN = 1 / 640  # of the picture's longer side: a camera's noise, which is blurred
 SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
@@ -33,7 +33,8 @@ MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
 MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
 MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
 MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and paper
-MIN_SHARE = 0.65  # of all the ink on the page, as far as it exceeds the threshold, is in the digits
+MAX_STROKE = 0.45  # of the height of the digits
+MIN_SHARE = 0.55  # of all the ink on the page, as far as it exceeds the threshold, is in the digits
 MIN_PAPER, MAX_INK = 0.1, 0.5  # of the picture
 
 
@@ -90,23 +91,17 @@ def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
 
 
 def separate_strokes(page: np.ndarray) -> Strokes | None:
-    """Return the strokes of the digits in the ink of a page (H, W), floats, apart from lines, shadows and noise."""
-    ink = page
-    for _ in range(5):  # without what was lines or shadow, another threshold separates the rest
-        if ink.max() == ink.min():
-            return None
-        ink = erase_lines(ink, ink_threshold(ink))
-        threshold = ink_threshold(ink)
-        if not (ink > threshold).any():
-            return None
-        parts = measure_parts(ink, threshold)
-        shadows = find_shadows(parts)
-        if not shadows:
-            masks = [np.isin(parts.labels, np.array(group) + 1) for group in group_parts(parts)]
-            strokes = Strokes(ink, threshold, masks)
-            return strokes if masks and is_written(strokes, page) else None
-        ink = np.where(widen(widen(np.isin(parts.labels, np.array(shadows) + 1))), 0, ink)
-    return None
+    """Return the strokes of the digits in the ink of a page (H, W), floats, apart from lines and noise."""
+    if page.max() == page.min():
+        return None
+    ink = erase_lines(page, ink_threshold(page))
+    threshold = ink_threshold(ink)
+    if not (ink > threshold).any():
+        return None
+    parts = measure_parts(ink, threshold)
+    masks = [np.isin(parts.labels, np.array(group) + 1) for group in group_parts(parts)]
+    strokes = Strokes(ink, threshold, masks)
+    return strokes if masks and is_written(strokes, page) else None
 
 
 def ink_threshold(ink: np.ndarray) -> float:
@@ -126,10 +121,9 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     is_paper = ~widen(is_ink | (page > threshold))
     if is_paper.mean() < MIN_PAPER or is_digit.mean() > MAX_INK:
         return False
-    # Small, and thinner than the blur leaves any stroke, is what is left along a line.
-    longer_side = max(page.shape)
-    is_small = longer_side >= MIN_PHOTOGRAPH and is_digit.any(axis=1).sum() < 0.1 * longer_side
-    if is_small and stroke_width(is_digit) < 2 * GRAIN * longer_side:
+    # No stroke is so wide, but shadow and glare are, which photographs show.
+    size = 2 * round(MAX_STROKE * is_digit.any(axis=1).sum() / 2) + 1
+    if max(page.shape) >= MIN_PHOTOGRAPH and over_window(is_digit, size, np.minimum).any():
         return False
     level, strength = np.median(page[is_paper]), np.median(ink[is_digit])
     # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.
