@@ -45,6 +45,9 @@ def make_pages() -> dict[str, Image.Image]:
         "gray on gray": dark.point(lambda value: 90 + value * 0.25),
         # red on brown of about the same brightness
         "colours of one brightness": ImageOps.colorize(light, black=(110, 98, 72), white=(200, 40, 40)),
+        # darker than the paper in one channel, lighter in others
+        "yellow on blue": ImageOps.colorize(light, black=(40, 60, 170), white=(240, 220, 40)),
+        "red on green": ImageOps.colorize(light, black=(40, 140, 60), white=(200, 30, 30)),
         "shadow": darken(dark.convert("RGB")),
         "hard shadow": cast_hard_shadow(dark),
         "table": lay_on_table(dark.convert("RGB")),
