@@ -9,7 +9,7 @@ import numpy as np
 from digits.page import MIN_PHOTOGRAPH, closing, opening, over_window, stroke_width, widen
 
 LINE_SIZE = 128  # pixels of the longer side at which lines are looked for
-LINE_WIDTH = 5  # of them; what is as wide is no line
+LINE_WIDTH = 0.04  # of the longer side; what is wider is no line
 STEPS = 4  # to a pixel, in which the places of lines are told apart
 LINE_PARTS = 8  # that a line is cut into
 MIN_COVER = 0.7  # of each part of it is seen
@@ -31,11 +31,13 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     if sum(side.any() for side in sides) < 2 or max(mask.shape) < MIN_PHOTOGRAPH:
         return ink
     step = -(-max(mask.shape) // LINE_SIZE)
-    small = mask
-    for axis, length in enumerate(mask.shape):
-        small = np.logical_or.reduceat(small, np.arange(0, length, step), axis=axis)
-    thick = opening(small, LINE_WIDTH)
-    across, upright = _find_lines(small & ~thick, thick), _find_lines((small & ~thick).T, thick.T).T
+    thick = opening(mask, 2 * round(LINE_WIDTH * max(mask.shape) / 2) + 1)
+    rows, columns = (np.arange(0, length, step) for length in mask.shape)
+    thin, thick = (
+        np.logical_or.reduceat(np.logical_or.reduceat(values, rows, axis=0), columns, axis=1)
+        for values in (mask & ~thick, thick)
+    )
+    across, upright = _find_lines(thin & ~thick, thick), _find_lines((thin & ~thick).T, thick.T).T
     place = np.ix_(*(np.arange(length) // step for length in mask.shape))
     lines, crossings = (across | upright)[place], (across & upright)[place]
     lines = widen(lines & mask) & mask

@@ -35,7 +35,7 @@ MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
 MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and paper
 MAX_STROKE = 0.45  # of the height of the digits
 MIN_SHARE = 0.55  # of all the ink on the page, as far as it exceeds the threshold, is in the digits
-MIN_PAPER, MAX_INK = 0.1, 0.5  # of the picture
+MIN_PAPER = 0.1  # of the picture
 
 
 class Strokes(NamedTuple):
@@ -119,7 +119,7 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     ink, threshold, masks = strokes
     is_digit, is_ink = np.any(masks, axis=0), ink > threshold
     is_paper = ~widen(is_ink | (page > threshold))
-    if is_paper.mean() < MIN_PAPER or is_digit.mean() > MAX_INK:
+    if is_paper.mean() < MIN_PAPER:
         return False
     # No stroke is so wide, but shadow and glare are, which photographs show.
     size = 2 * round(MAX_STROKE * is_digit.any(axis=1).sum() / 2) + 1
