@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 WINDOWS = tuple(0.4 * 2 ** (step / 2) for step in range(-7, 1))  # of the picture's longer side: from 0.035 to 0.4
-MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller pictures show neither shadows nor a desk
+MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller ones show no shadows, no printed lines, no desk
 MIN_SHEET = 0.25  # of the picture
 MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255
 DARK = 20  # of 255; in less light it cannot be told what share of it the ink swallows

@@ -8,6 +8,7 @@ import numpy as np
 
 from digits.page import border
 
+MIN_SIZE_AT_BORDER = 0.4  # of the picture's shorter side; what is shorter and touches the border is cut off
 MAX_AT_BORDER = 0.5  # of a digit's longer side lies along the border
 MIN_HEIGHT, MAX_HEIGHT = 0.45, 2.2  # of the digits, in heights of the one with the most ink
 MIN_DIGIT = 0.1  # of the most ink of a digit has any other
@@ -70,10 +71,11 @@ def runs_out(parts: Parts) -> np.ndarray:
     height, width = parts.labels.shape
     widths, heights = parts.boxes[:, 2] - parts.boxes[:, 0], parts.boxes[:, 3] - parts.boxes[:, 1]
     sizes = np.maximum(widths, heights)
+    is_small = (parts.num_at_border > 0) & (sizes < MIN_SIZE_AT_BORDER * min(height, width))
     is_side = (parts.num_at_border > MAX_AT_BORDER * sizes) & (sizes < min(height, width))
     is_frame = parts.num_at_border > (height + width) / 2  # a quarter of the whole border
     is_line = (widths == width) & (widths > 2 * heights) | (heights == height) & (heights > 2 * widths)
-    return is_side | is_frame | is_line
+    return is_small | is_side | is_frame | is_line
 
 
 def group_parts(parts: Parts) -> list[list[int]]:
