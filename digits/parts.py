@@ -33,11 +33,12 @@ def measure_parts(ink: np.ndarray, threshold: float) -> Parts:
     num_parts = labels.max()
     rows, columns = np.nonzero(labels)
     parts = labels[rows, columns] - 1
-    left, top, right, bottom = np.array([[max(labels.shape)], [max(labels.shape)], [0], [0]]).repeat(num_parts, axis=1)
-    for side, values in ((left, columns), (top, rows)):
-        np.minimum.at(side, parts, values)
-    for side, values in ((right, columns), (bottom, rows)):
-        np.maximum.at(side, parts, values + 1)
+    left, top = np.full((2, num_parts), max(labels.shape))
+    right, bottom = np.zeros((2, num_parts), dtype=int)
+    np.minimum.at(left, parts, columns)
+    np.minimum.at(top, parts, rows)
+    np.maximum.at(right, parts, columns + 1)
+    np.maximum.at(bottom, parts, rows + 1)
     boxes = np.stack([left, top, right, bottom], axis=1)
     num_at_border = np.bincount(border(labels), minlength=num_parts + 1)[1:]
     return Parts(labels, boxes, np.bincount(parts, ink[rows, columns]), num_at_border)
