@@ -37,7 +37,8 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
         np.logical_or.reduceat(np.logical_or.reduceat(values, rows, axis=0), columns, axis=1)
         for values in (mask & ~thick, thick)
     )
-    across, upright = _find_lines(thin & ~thick, thick), _find_lines((thin & ~thick).T, thick.T).T
+    thin &= ~thick
+    across, upright = _find_lines(thin, thick), _find_lines(thin.T, thick.T).T
     place = np.ix_(*(np.arange(length) // step for length in mask.shape))
     lines, crossings = (across | upright)[place], (across & upright)[place]
     lines = widen(lines & mask) & mask
@@ -60,8 +61,8 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     height, width = thin.shape
     slopes, starts = _all_lines(height, width)
     could_be = _count_all(height, width) - _count(thick)
-    extent = could_be.sum(axis=2)
-    num_unseen = ((_count(thin) < MIN_COVER * could_be) & (could_be >= 3)).sum(axis=2)
+    is_unseen = (_count(thin) < MIN_COVER * could_be) & (could_be >= 3)  # of fewer pixels nothing can be said
+    extent, num_unseen = could_be.sum(axis=2), is_unseen.sum(axis=2)
 
     def num_side_by_side(chosen: np.ndarray) -> int:
         return int((np.diff(chosen.any(axis=0).astype(int)) == 1).sum())

@@ -60,7 +60,7 @@ def test_small_numbers_pale_or_in_noise_are_read(pen, ink, noise, shipped_model)
 
 
 def test_specks_beside_a_number(shipped_model):
-    """As many as dots on a page; each is as wide as it is high, like a shadow, but too small to be one."""
+    """As many as dots on a page."""
     picture = write_number(3, 0.7, 2)
     pencil = ImageDraw.Draw(picture)
     for x in range(12, 640, 64):
