@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from digits.page import MIN_PHOTOGRAPH, closing, opening, over_window, stroke_width, widen
+from digits.page import MIN_PHOTOGRAPH, closing, odd_size, opening, over_window, stroke_width, widen
 
 LINE_SIZE = 128  # pixels of the longer side at which lines are looked for
 LINE_WIDTH = 0.04  # of the longer side; what is wider is no line
@@ -31,7 +31,7 @@ def erase_lines(ink: np.ndarray, threshold: float) -> np.ndarray:
     if sum(side.any() for side in sides) < 2 or max(mask.shape) < MIN_PHOTOGRAPH:
         return ink
     step = -(-max(mask.shape) // LINE_SIZE)
-    thick = opening(mask, 2 * round(LINE_WIDTH * max(mask.shape) / 2) + 1)
+    thick = opening(mask, odd_size(LINE_WIDTH * max(mask.shape)))
     rows, columns = (np.arange(0, length, step) for length in mask.shape)
     thin, thick = (
         np.logical_or.reduceat(np.logical_or.reduceat(values, rows, axis=0), columns, axis=1)

@@ -76,7 +76,12 @@ def measure_ink(pixels: np.ndarray, size: int, is_light: bool) -> np.ndarray:
 def window_sizes(longer_side: int) -> list[int]:
     """Return the sizes (odd) of the windows for a picture, the smallest first; all in pixels."""
     lengths = [share * longer_side for share in WINDOWS]
-    return [max(3, 2 * round(length / 2) + 1) for length in lengths if length >= 4 or length == lengths[-1]]
+    return [max(3, odd_size(length)) for length in lengths if length >= 4 or length == lengths[-1]]
+
+
+def odd_size(length: float) -> int:
+    """Return the size of a window about `length` pixels long that has a pixel in its middle."""
+    return 2 * round(length / 2) + 1
 
 
 def over_window(values: np.ndarray, size: int, pick: Callable[..., np.ndarray]) -> np.ndarray:

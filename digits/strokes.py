@@ -12,6 +12,7 @@ from digits.page import (
     MIN_PHOTOGRAPH,
     border,
     measure_ink,
+    odd_size,
     otsu_threshold,
     over_window,
     sample,
@@ -122,7 +123,7 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     if is_paper.mean() < MIN_PAPER:
         return False
     # No stroke is so wide, but shadow and glare are, which photographs show.
-    size = 2 * round(MAX_STROKE * is_digit.any(axis=1).sum() / 2) + 1
+    size = odd_size(MAX_STROKE * is_digit.any(axis=1).sum())
     if max(page.shape) >= MIN_PHOTOGRAPH and over_window(is_digit, size, np.minimum).any():
         return False
     level, strength = np.median(page[is_paper]), np.median(ink[is_digit])
