@@ -9,30 +9,9 @@ from PIL import Image, ImageFilter
 
 WINDOWS = tuple(0.4 * 2 ** (step / 2) for step in range(-7, 1))  # of the picture's longer side: from 0.035 to 0.4
 MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller ones show no shadows, no printed lines, no desk
-MIN_SHEET = 0.25  # of the picture
-MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255
+SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
+MAX_NOISE = 4  # standard deviations of the paper's noise; what is stronger is ink
 DARK = 20  # of 255; in less light it cannot be told what share of it the ink swallows
-
-
-def find_sheet(picture: Image.Image) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of the sheet in a picture (mode RGB): all of it where no desk is around it."""
-    small = picture.copy()
-    small.thumbnail((48, 48), Image.Resampling.BOX)
-    if max(picture.size) < MIN_PHOTOGRAPH or min(small.size) < 20:
-        return 0, 0, picture.width, picture.height
-    # The median of a neighbourhood is the colour of paper or desk, whatever is written there.
-    colours = np.asarray(small.filter(ImageFilter.MedianFilter(13)), dtype=np.float32)
-    desk = np.median(border(colours), axis=0)
-    steps = np.linalg.norm(colours - desk, axis=2) / 3**0.5
-    is_sheet = steps > otsu_threshold(steps)
-    if is_sheet.mean() < MIN_SHEET or border(is_sheet).mean() > 0.05:
-        return 0, 0, picture.width, picture.height
-    if steps[is_sheet].mean() - steps[~is_sheet].mean() < MIN_STEP:
-        return 0, 0, picture.width, picture.height
-    # Of a sheet that lies askew the rows and columns that are mostly on it
-    rows, columns = (np.flatnonzero(share > 0.8 * share.max()) for share in (is_sheet.mean(axis=1), is_sheet.mean(0)))
-    x, y = picture.width / is_sheet.shape[1], picture.height / is_sheet.shape[0]
-    return round(columns[0] * x), round(rows[0] * y), round((columns[-1] + 1) * x), round((rows[-1] + 1) * y)
 
 
 def border(values: np.ndarray) -> np.ndarray:
@@ -126,6 +105,16 @@ def otsu_threshold(values: np.ndarray) -> float:
     separation = num_low * num_high * (sum_high / num_high - sum_low / num_low) ** 2
     best = separation.argmax()
     return float(values[best : best + 2].mean())
+
+
+def ink_threshold(ink: np.ndarray) -> float:
+    """Return what ink (H, W) exceeds, the soft edges of strokes too, but not the noise of a photograph."""
+    threshold = SOFT_EDGE * otsu_threshold(ink)
+    if max(ink.shape) < MIN_PHOTOGRAPH:
+        return threshold
+    # Half of the pixels are paper at least, and two thirds of its noise lie within a standard deviation.
+    low, level = np.percentile(sample(ink), (16, 50))
+    return max(threshold, level + MAX_NOISE * (level - low))
 
 
 def stroke_width(mask: np.ndarray) -> float:

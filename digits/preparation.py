@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
-from digits.page import find_sheet, over_window, stroke_width, widen
+from digits.page import MIN_PHOTOGRAPH, border, otsu_threshold, over_window, stroke_width, widen
 from digits.strokes import find_strokes
 
+MIN_SHEET = 0.25  # of the picture
+MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255
 DIGIT_SIZE, IMAGE_SIZE = 20, 28  # pixels; the longer side of the digit, and the square around it, as in MNIST
 ZOOM = 4  # times DIGIT_SIZE: the size at which strokes are made thicker or thinner
 NORMAL_STROKE, THICK_STROKE = 1.6, 2.5  # pixels: a quarter of MNIST's digits have thinner strokes, and nine tenths
@@ -37,6 +39,27 @@ def find_digits(picture: Image.Image) -> list[Digit]:
         box = left + int(start), top + int(first), left + int(stop), top + int(last)
         digits.append(Digit(draw_image(strokes.ink[around], mask[around], strokes.threshold), box))
     return digits
+
+
+def find_sheet(picture: Image.Image) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the sheet in a picture (mode RGB): all of it where no desk is around it."""
+    small = picture.copy()
+    small.thumbnail((48, 48), Image.Resampling.BOX)
+    if max(picture.size) < MIN_PHOTOGRAPH or min(small.size) < 20:
+        return 0, 0, picture.width, picture.height
+    # The median of a neighbourhood is the colour of paper or desk, whatever is written there.
+    colours = np.asarray(small.filter(ImageFilter.MedianFilter(13)), dtype=np.float32)
+    desk = np.median(border(colours), axis=0)
+    steps = np.linalg.norm(colours - desk, axis=2) / 3**0.5
+    is_sheet = steps > otsu_threshold(steps)
+    if is_sheet.mean() < MIN_SHEET or border(is_sheet).mean() > 0.05:
+        return 0, 0, picture.width, picture.height
+    if steps[is_sheet].mean() - steps[~is_sheet].mean() < MIN_STEP:
+        return 0, 0, picture.width, picture.height
+    # Of a sheet that lies askew the rows and columns that are mostly on it
+    rows, columns = (np.flatnonzero(share > 0.8 * share.max()) for share in (is_sheet.mean(axis=1), is_sheet.mean(0)))
+    x, y = picture.width / is_sheet.shape[1], picture.height / is_sheet.shape[0]
+    return round(columns[0] * x), round(rows[0] * y), round((columns[-1] + 1) * x), round((rows[-1] + 1) * y)
 
 
 def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:

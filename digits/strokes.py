@@ -11,6 +11,7 @@ from digits.lines import erase_lines
 from digits.page import (
     MIN_PHOTOGRAPH,
     border,
+    ink_threshold,
     measure_ink,
     odd_size,
     otsu_threshold,
@@ -24,18 +25,18 @@ from digits.page import (
 from digits.parts import group_parts, measure_parts
 
 GRAIN = 1 / 640  # of the picture's longer side: a camera's noise, which is blurred
-SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
-MAX_NOISE = 4  # standard deviations of the paper's noise; what is stronger is ink
 MIN_SKEWNESS = 0.65  # from which it is sure that the ink is light
 MAX_DARK = 50  # of 255, the paper that is written on with chalk
 MIN_WINDOW = 2.5  # times as wide as the strokes, so that no part of them is taken for paper
 MAX_GROWTH = 1.25  # of the ink, and of the width of the strokes, seen through the next window
 MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
+NOISE_SIZE = 160  # pixels of the longer side, at which noise has averaged out
 MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
 MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
 MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and paper
 MAX_STROKE = 0.45  # of the height of the digits
 MIN_SHARE = 0.55  # of all the ink on the page, as far as it exceeds the threshold, is in the digits
+MIN_SHARE_OF_DARKER = 0.95  # where they are darker than other ink
 MIN_PAPER = 0.1  # of the picture
 
 
@@ -56,13 +57,23 @@ def find_strokes(picture: Image.Image) -> Strokes:
     # Hard shadows may weigh more than the ink. Unless the ink is surely light, it is dark, but on dark paper.
     is_light = skewness(picture.convert("L")) > (0 if np.median(sample(pixels)) < MAX_DARK else MIN_SKEWNESS)
     agreeing = np.array([(skewness(channel) > 0) == is_light for channel in channels])  # yellow on blue is dark in blue
-    strokes = find_in_windows(pixels[..., agreeing] if agreeing.any() else pixels, is_light)
+    pixels = pixels[..., agreeing] if agreeing.any() else pixels
+    strokes = find_in_windows(pixels, is_light)
+    if max(picture.size) >= MIN_PHOTOGRAPH and not is_within(strokes):
+        # A narrow shadow or creases of the paper may hang on the digits, which are darker.
+        darker = find_in_windows(pixels, is_light, is_darker=True)
+        strokes = darker if is_within(darker) else strokes
     if not strokes:
         raise ValueError("no digit found")
     return strokes
 
 
-def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
+def is_within(strokes: Strokes | None) -> bool:
+    """Return whether there are strokes, and none runs out of the picture."""
+    return strokes is not None and not border(np.any(strokes.masks, axis=0)).any()
+
+
+def find_in_windows(pixels: np.ndarray, is_light: bool, is_darker: bool = False) -> Strokes | None:
     """Return the strokes in a picture (H, W, channels), uint8, of light or dark ink, seen through the best window.
 
     It is the smallest that is lower than the digits found and MIN_WINDOW times as wide as their strokes, when the next
@@ -79,7 +90,7 @@ def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
             is_stable = seen.sum() < MAX_GROWTH * num_near and stroke_width(seen) < MAX_GROWTH * width
             if is_stable and is_wide:
                 return best
-        strokes = separate_strokes(page)
+        strokes = separate_strokes(page, is_darker)
         if strokes:
             mask = np.any(strokes.masks, axis=0)
             is_higher = mask.any(axis=1).sum() > size
@@ -91,35 +102,26 @@ def find_in_windows(pixels: np.ndarray, is_light: bool) -> Strokes | None:
     return best if is_stable or longer_side < MIN_PHOTOGRAPH else None
 
 
-def separate_strokes(page: np.ndarray) -> Strokes | None:
-    """Return the strokes of the digits in the ink of a page (H, W), floats, apart from lines and noise."""
+def separate_strokes(page: np.ndarray, is_darker: bool = False) -> Strokes | None:
+    """Return the strokes in the ink of a page (H, W), apart from lines and noise; where `is_darker`, from weaker ink too."""
     if page.max() == page.min():
         return None
     ink = erase_lines(page, ink_threshold(page))
     threshold = ink_threshold(ink)
+    if is_darker and (ink > threshold).sum() > 1:
+        threshold = otsu_threshold(ink[ink > threshold])
     if not (ink > threshold).any():
         return None
     parts = measure_parts(ink, threshold)
     masks = [np.isin(parts.labels, np.array(group) + 1) for group in group_parts(parts)]
     strokes = Strokes(ink, threshold, masks)
-    return strokes if masks and is_written(strokes, page) else None
+    return strokes if masks and is_written(strokes, page, MIN_SHARE_OF_DARKER if is_darker else MIN_SHARE) else None
 
 
-def ink_threshold(ink: np.ndarray) -> float:
-    """Return what ink (H, W) exceeds, the soft edges of strokes too, but not the noise of a photograph."""
-    threshold = SOFT_EDGE * otsu_threshold(ink)
-    if max(ink.shape) < MIN_PHOTOGRAPH:
-        return threshold
-    # Half of the pixels are paper at least, and two thirds of its noise lie within a standard deviation.
-    low, level = np.percentile(sample(ink), (16, 50))
-    return max(threshold, level + MAX_NOISE * (level - low))
-
-
-def is_written(strokes: Strokes, page: np.ndarray) -> bool:
-    """Return whether strokes were written, rather than made up of what is left of a page's (H, W) lines and noise."""
+def is_written(strokes: Strokes, page: np.ndarray, min_share: float) -> bool:
+    """Return whether strokes were written: `min_share` of a page's (H, W) ink, not what is left of lines and noise."""
     ink, threshold, masks = strokes
-    is_digit, is_ink = np.any(masks, axis=0), ink > threshold
-    is_paper = ~widen(is_ink | (page > threshold))
+    is_digit, is_paper = np.any(masks, axis=0), ~widen(page > threshold)
     if is_paper.mean() < MIN_PAPER:
         return False
     # No stroke is so wide, but shadow and glare are, which photographs show.
@@ -127,18 +129,21 @@ def is_written(strokes: Strokes, page: np.ndarray) -> bool:
     if max(page.shape) >= MIN_PHOTOGRAPH and over_window(is_digit, size, np.minimum).any():
         return False
     level, strength = np.median(page[is_paper]), np.median(ink[is_digit])
-    # As many pixels lie within a standard deviation, but neither lines nor the edges of shadows widen it.
-    spread = max(float(np.percentile(abs(page[is_paper] - level), 68)), 1e-3)
+    # A camera's noise averages out where few pixels are reduced to one, the folds of the paper do not. As many pixels
+    # lie within a standard deviation, but neither lines nor the edges of shadows widen it.
+    paper = Image.fromarray(np.where(is_paper, page, level).astype(np.float32))
+    deviations = abs(np.asarray(paper.reduce(max(1, max(page.shape) // NOISE_SIZE))) - level)
+    spread = max(float(np.percentile(deviations, 100 - 32 * is_paper.mean())), 1e-3)
     if strength < MIN_INK or strength - level < MIN_CONTRAST * spread:
         return False
-    surplus = ink - threshold
-    if surplus[is_digit].sum() < MIN_SHARE * surplus[is_ink].sum():
+    surplus = (ink - threshold).clip(0)
+    if surplus[is_digit].sum() < min_share * surplus.sum():
         return False
     deviation = ink - ink.mean()
     products = ((deviation[:, 1:] * deviation[:, :-1]).sum() + (deviation[1:] * deviation[:-1]).sum()) / 2
     if products < MIN_SMOOTHNESS * (deviation**2).sum():
         return False
-    if not border(is_digit).any():
+    if is_within(strokes):
         return True
     # What runs out of the picture may be anything. It is ink if that is a group of its own (the measure of Otsu 1979).
     share, step = (page > threshold).mean(), page[page > threshold].mean() - page[page <= threshold].mean()

@@ -88,6 +88,26 @@ def test_pale_pencil_in_a_noisy_picture_is_read(shipped_model):
         assert read_digit(shipped_model, prepare(Image.fromarray(pixels.astype(np.uint8)))) == digit
 
 
+@pytest.mark.parametrize("digit", STROKES)
+def test_thin_strokes_in_low_light_are_read(digit, shipped_model):
+    """The noise of single pixels is a fifth of what the strokes differ from the paper, but there are many of them."""
+    strokes = np.asarray(draw_digit(digit, (640, 480), (280, 180, 340, 280), pen=5)) / 255
+    pixels = 45 * (1 - 0.6 * strokes) + np.random.default_rng(0).normal(0, 11, (480, 640))
+    assert read_digit(shipped_model, prepare(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))) == digit
+
+
+@pytest.mark.parametrize("pen", [24, 36])
+@pytest.mark.parametrize("digit", STROKES)
+def test_a_narrow_shadow_across_a_digit(digit, pen, shipped_model):
+    """It is as wide as the strokes and hangs together with them, but they are darker."""
+    y, x = np.mgrid[:480, :640]
+    light = np.where((x - 0.6 * y > 150) & (x - 0.45 * y < 290), 0.5, 1)
+    strokes = np.asarray(draw_digit(digit, (640, 480), (250, 120, 390, 360), pen=pen)) / 255
+    pixels = 230 * (1 - 0.85 * strokes) * light + np.random.default_rng(0).normal(0, 3, (480, 640))
+    picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
+    assert read_digit(shipped_model, prepare(picture)) == digit
+
+
 def draw_no_digits() -> dict[str, np.ndarray]:
     """Return pictures (H, W) or (H, W, 3), 0..255, without a digit: blanks, gradients and noises of several kinds."""
     generator = np.random.default_rng(0)
