@@ -103,7 +103,7 @@ def find_in_windows(pixels: np.ndarray, is_light: bool, is_darker: bool = False)
 
 
 def separate_strokes(page: np.ndarray, is_darker: bool = False) -> Strokes | None:
-    """Return the strokes in the ink of a page (H, W), apart from lines and noise; where `is_darker`, from weaker ink too."""
+    """Return the strokes in the ink of a page (H, W), apart from lines and noise; if `is_darker`, from paler ink."""
     if page.max() == page.min():
         return None
     ink = erase_lines(page, ink_threshold(page))
