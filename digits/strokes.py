@@ -36,7 +36,7 @@ MIN_SMOOTHNESS = 0.25  # correlation of neighbouring pixels, which is 0 in noise
 MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and paper
 MAX_STROKE = 0.45  # of the height of the digits
 MIN_SHARE = 0.55  # of all the ink on the page, as far as it exceeds the threshold, is in the digits
-MIN_SHARE_OF_DARKER = 0.95  # where they are darker than other ink
+MIN_SHARE_OF_DARKER = 0.95  # of that ink which is darker than the rest, where only that counts
 MIN_PAPER = 0.1  # of the picture
 
 
@@ -129,8 +129,8 @@ def is_written(strokes: Strokes, page: np.ndarray, min_share: float) -> bool:
     if max(page.shape) >= MIN_PHOTOGRAPH and over_window(is_digit, size, np.minimum).any():
         return False
     level, strength = np.median(page[is_paper]), np.median(ink[is_digit])
-    # A camera's noise averages out where few pixels are reduced to one, the folds of the paper do not. As many pixels
-    # lie within a standard deviation, but neither lines nor the edges of shadows widen it.
+    # A camera's noise averages out where some pixels are reduced to one; the folds of the paper do not. Of the paper
+    # 32 % lie beyond a standard deviation; lines and the edges of shadows are too few to widen it.
     paper = Image.fromarray(np.where(is_paper, page, level).astype(np.float32))
     deviations = abs(np.asarray(paper.reduce(max(1, max(page.shape) // NOISE_SIZE))) - level)
     spread = max(float(np.percentile(deviations, 100 - 32 * is_paper.mean())), 1e-3)
