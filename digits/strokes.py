@@ -102,7 +102,7 @@ def find_in_windows(pixels: np.ndarray, is_light: bool, is_darker: bool = False)
     return best if is_stable or longer_side < MIN_PHOTOGRAPH else None
 
 
-def separate_strokes(page: np.ndarray, is_darker: bool = False) -> Strokes | None:
+def separate_strokes(page: np.ndarray, is_darker: bool) -> Strokes | None:
     """Return the strokes in the ink of a page (H, W), apart from lines and noise; if `is_darker`, from paler ink."""
     if page.max() == page.min():
         return None

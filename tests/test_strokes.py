@@ -90,7 +90,7 @@ def test_pale_pencil_in_a_noisy_picture_is_read(shipped_model):
 
 @pytest.mark.parametrize("digit", STROKES)
 def test_thin_strokes_in_low_light_are_read(digit, shipped_model):
-    """The noise of single pixels is a fifth of what the strokes differ from the paper, but there are many of them."""
+    """The noise of single pixels is two fifths of what strokes differ from the paper, but there are many of them."""
     strokes = np.asarray(draw_digit(digit, (640, 480), (280, 180, 340, 280), pen=5)) / 255
     pixels = 45 * (1 - 0.6 * strokes) + np.random.default_rng(0).normal(0, 11, (480, 640))
     assert read_digit(shipped_model, prepare(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))) == digit
