@@ -61,8 +61,9 @@ def _find_lines(thin: np.ndarray, thick: np.ndarray) -> np.ndarray:
     height, width = thin.shape
     slopes, starts = _all_lines(height, width)
     could_be = _count_all(height, width) - _count(thick)
-    is_unseen = (_count(thin) < MIN_COVER * could_be) & (could_be >= 3)  # of fewer pixels nothing can be said
-    extent, num_unseen = could_be.sum(axis=2), is_unseen.sum(axis=2)
+    is_unseen = _count(thin) < np.multiply(could_be, MIN_COVER, dtype=np.float32)
+    is_unseen &= could_be >= 3  # of fewer pixels nothing can be said
+    extent, num_unseen = could_be.sum(axis=0, dtype=np.int32), is_unseen.sum(axis=0, dtype=np.int32)
 
     def num_side_by_side(chosen: np.ndarray) -> int:
         return int((np.diff(chosen.any(axis=0).astype(int)) == 1).sum())
@@ -96,7 +97,7 @@ def _all_lines(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _count(mask: np.ndarray) -> np.ndarray:
-    """Return how many pixels of `mask` (H, W) lie on each part of each line (slopes, starts, LINE_PARTS).
+    """Return how many pixels of `mask` (H, W) lie on each part of each line (LINE_PARTS, slopes, starts), uint8.
 
     Each pixel votes for all lines through it (Hough 1962, "Method and means for recognizing complex patterns").
     """
@@ -105,11 +106,11 @@ def _count(mask: np.ndarray) -> np.ndarray:
     num_steps = STEPS * (height + width)
     rows, columns = np.nonzero(mask)
     step = (STEPS * (rows + 0.5 + width / 2 - np.multiply.outer(slopes, columns + 0.5 - width / 2))).astype(int)
-    places = (np.arange(len(slopes))[:, np.newaxis] * num_steps + step) * LINE_PARTS + columns * LINE_PARTS // width
-    votes = np.bincount(places.ravel(), minlength=len(slopes) * num_steps * LINE_PARTS)
-    votes = votes.reshape(len(slopes), num_steps, LINE_PARTS)
+    places = (columns * LINE_PARTS // width * len(slopes) + np.arange(len(slopes))[:, np.newaxis]) * num_steps + step
+    votes = np.bincount(places.ravel(), minlength=LINE_PARTS * len(slopes) * num_steps).astype(np.uint8)
+    votes = votes.reshape(LINE_PARTS, len(slopes), num_steps)
     # A line is a pixel high.
-    return sum((votes[:, offset : offset + len(starts)] for offset in range(1, STEPS)), votes[:, : len(starts)])
+    return sum((votes[..., offset : offset + len(starts)] for offset in range(1, STEPS)), votes[..., : len(starts)])
 
 
 @lru_cache(maxsize=2)
