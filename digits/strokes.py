@@ -18,7 +18,6 @@ from digits.page import (
     over_window,
     sample,
     skewness,
-    stroke_width,
     widen,
     window_sizes,
 )
@@ -27,8 +26,7 @@ from digits.parts import group_parts, measure_parts
 GRAIN = 1 / 640  # of the picture's longer side: a camera's noise, which is blurred
 MIN_SKEWNESS = 0.65  # from which it is sure that the ink is light
 MAX_DARK = 50  # of 255, the paper that is written on with chalk
-MIN_WINDOW = 2.5  # times as wide as the strokes, so that no part of them is taken for paper
-MAX_GROWTH = 1.25  # of the ink, and of the width of the strokes, seen through the next window
+MIN_OVERLAP = 0.9  # of the digits seen through two windows, which therefore show the same
 MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
 NOISE_SIZE = 160  # pixels of the longer side, at which noise has averaged out
 MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
@@ -76,30 +74,31 @@ def is_within(strokes: Strokes | None) -> bool:
 def find_in_windows(pixels: np.ndarray, is_light: bool, is_darker: bool = False) -> Strokes | None:
     """Return the strokes in a picture (H, W, channels), uint8, of light or dark ink, seen through the best window.
 
-    It is the smallest that is lower than the digits found and MIN_WINDOW times as wide as their strokes, when the next
-    one shows hardly more ink near them, and no wider strokes: through a smaller one they may be hollow. Failing that,
-    it is the last that shows digits; but in a photograph, what grows up to the last window is a shadow or glare.
+    Through a window that is narrower than the strokes they are hollow, and through a wide one shadows are ink too; in
+    between they stay the same. So it is the middle one of the most windows in a row that show the same digits (as Matas
+    et al. 2002 choose the threshold of a region, "Robust wide baseline stereo from maximally stable extremal regions").
+    What a photograph shows through one window alone, or what is lower than the window, may be a place between shadows.
     """
     longer_side = max(pixels.shape[:2])
-    best, near, num_near, width = None, np.zeros(pixels.shape[:2], dtype=bool), 0, 0.0
-    is_wide = is_stable = False
+    is_photograph = longer_side >= MIN_PHOTOGRAPH
+    run: list[Strokes] = []
+    longest: list[Strokes] = []
     for size in window_sizes(longer_side):
-        page = measure_ink(pixels, size, is_light)
-        if best:
-            seen = (page > best.threshold) & near
-            is_stable = seen.sum() < MAX_GROWTH * num_near and stroke_width(seen) < MAX_GROWTH * width
-            if is_stable and is_wide:
-                return best
-        strokes = separate_strokes(page, is_darker)
+        strokes = separate_strokes(measure_ink(pixels, size, is_light), is_darker)
+        if strokes and is_photograph and np.any(strokes.masks, axis=(0, 2)).sum() <= size:
+            strokes = None
+        if not strokes or (run and overlap(run[-1], strokes) < MIN_OVERLAP):
+            run = []
         if strokes:
-            mask = np.any(strokes.masks, axis=0)
-            is_higher = mask.any(axis=1).sum() > size
-            if is_higher or longer_side < MIN_PHOTOGRAPH:  # otherwise it may be a place between shadows
-                best, is_wide = strokes, is_higher and size > MIN_WINDOW * stroke_width(mask)
-                near = over_window(mask, 2 * size + 1, np.maximum)
-                seen = (page > strokes.threshold) & near
-                num_near, width = seen.sum(), stroke_width(seen)
-    return best if is_stable or longer_side < MIN_PHOTOGRAPH else None
+            run = [*run, strokes]
+        longest = max(longest, run, key=len)
+    return longest[(len(longest) - 1) // 2] if len(longest) > is_photograph else None
+
+
+def overlap(one: Strokes, other: Strokes) -> float:
+    """Return which share of all pixels that are in the digits of one or the other are in those of both."""
+    is_one, is_other = np.any(one.masks, axis=0), np.any(other.masks, axis=0)
+    return (is_one & is_other).sum() / (is_one | is_other).sum()
 
 
 def separate_strokes(page: np.ndarray, is_darker: bool) -> Strokes | None:
