@@ -207,6 +207,17 @@ def test_thick_strokes_in_low_light_are_not_hollow(digit, pen):
     assert np.abs(image - expected).sum() < 0.05 * expected.sum()
 
 
+@pytest.mark.parametrize("digit", [1, 3, 4])
+def test_thick_strokes_on_dark_squares_are_not_hollow(digit, shipped_model):
+    """Through the smaller windows only pieces of them are seen, the same through more than one."""
+    y, x = np.mgrid[:480, :640]
+    strokes = np.asarray(draw_digit(digit, (640, 480), (230, 110, 390, 370), pen=60)) / 255
+    lines = ((x + 0.03 * y) % 60 < 3) | ((y - 0.03 * x) % 60 < 3)
+    pixels = 240 * (1 - 0.75 * lines) * (1 - 0.92 * strokes) + np.random.default_rng(0).normal(0, 3, (480, 640))
+    picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.8))
+    assert read_digit(shipped_model, prepare(picture)) == digit
+
+
 def test_slivers_along_a_line_are_no_digit():
     """Where a printed line is a little wider than elsewhere, less than a stroke's width of it may stay."""
     pixels = np.full((480, 640), 235.0) + np.random.default_rng(0).normal(0, 2, (480, 640))
