@@ -10,11 +10,10 @@ from digits.page import border
 
 MIN_SIZE_AT_BORDER = 0.4  # of the picture's shorter side; what is shorter and touches the border is cut off
 MAX_AT_BORDER = 0.5  # of a digit's longer side lies along the border
-MIN_HEIGHT, MAX_HEIGHT = 0.45, 2.2  # of the digits, in heights of the one with the most ink
-MIN_DIGIT = 0.1  # of the most ink of a digit has any other
+MIN_HEIGHT = 0.45  # of the digits, in heights of the one with the most ink
 MAX_WIDTH = 3  # heights of a digit; what is wider is a line
 MAX_OVERLAP = 0.4  # of its width may a digit reach under or over its neighbour
-MIN_PART = 0.06  # a part with less ink than this share of the largest is a speck
+MIN_PART = 0.08  # a part with less ink than this share of the largest is a speck
 MAX_GAP = 0.35  # between two parts of one digit, as a share of its longer side
 
 
@@ -99,10 +98,10 @@ def group_parts(parts: Parts) -> list[list[int]]:
         left, top, right, bottom = extent(group)
         return right - left > MAX_WIDTH * (bottom - top)
 
-    # The other digits are about as high, and each stands beside another one.
+    # The other digits are about half as high or higher, and each stands beside another one.
     tall = np.maximum(heights, 0.3 * widths)  # for a bar may be a part of its digit
-    is_digit = (heights > MIN_HEIGHT * tall[main]) & (heights < MAX_HEIGHT * tall[main])
-    is_digit &= weights > MIN_DIGIT * weights[main]
+    is_speck = weights <= MIN_PART * weights[main]
+    is_digit = (heights > MIN_HEIGHT * tall[main]) & ~is_speck
     is_digit &= num_at_border < 0.25 * np.maximum(widths, heights)
     is_digit[main] = False
     row, others = [main], np.flatnonzero(is_digit)
@@ -122,7 +121,7 @@ def group_parts(parts: Parts) -> list[list[int]]:
                 continue
         groups.append([part])
     # What is smaller belongs to the digit that it is near to.
-    for part in np.flatnonzero(~is_digit & (weights > MIN_PART * weights[main])).tolist():
+    for part in np.flatnonzero(~is_digit & ~is_speck).tolist():
         if num_at_border[part] and not num_at_border[main]:
             continue
         gaps = []

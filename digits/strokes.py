@@ -35,7 +35,6 @@ MIN_SEPARATION = 0.7  # of the variance of the picture is that between ink and p
 MAX_STROKE = 0.45  # of the height of the digits
 MIN_SHARE = 0.55  # of all the ink on the page, as far as it exceeds the threshold, is in the digits
 MIN_SHARE_OF_DARKER = 0.95  # of that ink which is darker than the rest, where only that counts
-MIN_PAPER = 0.1  # of the picture
 
 
 class Strokes(NamedTuple):
@@ -97,8 +96,8 @@ def find_in_windows(pixels: np.ndarray, is_light: bool, is_darker: bool = False)
 
 def overlap(one: Strokes, other: Strokes) -> float:
     """Return which share of all pixels that are in the digits of one or the other are in those of both."""
-    is_one, is_other = np.any(one.masks, axis=0), np.any(other.masks, axis=0)
-    return (is_one & is_other).sum() / (is_one | is_other).sum()
+    in_one, in_other = np.any(one.masks, axis=0), np.any(other.masks, axis=0)
+    return float(np.logical_and(in_one, in_other).sum() / np.logical_or(in_one, in_other).sum())
 
 
 def separate_strokes(page: np.ndarray, is_darker: bool) -> Strokes | None:
@@ -121,7 +120,7 @@ def is_written(strokes: Strokes, page: np.ndarray, min_share: float) -> bool:
     """Return whether strokes were written: `min_share` of a page's (H, W) ink, not what is left of lines and noise."""
     ink, threshold, masks = strokes
     is_digit, is_paper = np.any(masks, axis=0), ~widen(page > threshold)
-    if is_paper.mean() < MIN_PAPER:
+    if not is_paper.any():
         return False
     # No stroke is so wide, but shadow and glare are, which photographs show.
     size = odd_size(MAX_STROKE * is_digit.any(axis=1).sum())
