@@ -91,7 +91,8 @@ def find_in_windows(pixels: np.ndarray, is_light: bool, is_darker: bool = False)
         if strokes:
             run = [*run, strokes]
         longest = max(longest, run, key=len)
-    return longest[(len(longest) - 1) // 2] if len(longest) > is_photograph else None
+    fewest = 2 if is_photograph else 1
+    return longest[(len(longest) - 1) // 2] if len(longest) >= fewest else None
 
 
 def overlap(one: Strokes, other: Strokes) -> float:
