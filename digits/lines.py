@@ -109,7 +109,7 @@ def _count(mask: np.ndarray) -> np.ndarray:
     places = (columns * LINE_PARTS // width * len(slopes) + np.arange(len(slopes))[:, np.newaxis]) * num_steps + step
     votes = np.bincount(places.ravel(), minlength=LINE_PARTS * len(slopes) * num_steps).astype(np.uint8)
     votes = votes.reshape(LINE_PARTS, len(slopes), num_steps)
-    # A line is a pixel high.
+    # A line is a pixel high, and its parts are far shorter than the 255 pixels that a byte counts.
     return sum((votes[..., offset : offset + len(starts)] for offset in range(1, STEPS)), votes[..., : len(starts)])
 
 

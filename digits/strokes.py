@@ -26,7 +26,7 @@ from digits.parts import group_parts, measure_parts
 GRAIN = 1 / 640  # of the picture's longer side: a camera's noise, which is blurred
 MIN_SKEWNESS = 0.65  # from which it is sure that the ink is light
 MAX_DARK = 50  # of 255, the paper that is written on with chalk
-MIN_OVERLAP = 0.9  # of the digits seen through two windows, which therefore show the same
+MIN_OVERLAP = 0.9  # of the pixels of the digits seen through two windows are common to both, which so show the same
 MIN_INK = 0.1  # how strong the digits are: 1 swallows all light
 NOISE_SIZE = 160  # pixels of the longer side, at which noise has averaged out
 MIN_CONTRAST = 8  # between ink and paper, in units of the spread of most of the paper
