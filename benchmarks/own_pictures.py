@@ -24,13 +24,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from digits.command_line import MODEL_PATH, run_script
-from digits.deskewing import set_upright
-from digits.page import otsu_threshold
-from digits.picture import read_picture
 from digits.plots import save_figure
-from digits.preparation import IMAGE_SIZE, find_digits, fit_into_image
+from digits.reading.mnist_format import IMAGE_SIZE, find_digits, fit_into_image
+from digits.reading.page import otsu_threshold
+from digits.reading.picture import read_picture
 from digits.weights import load_weights
-from predict_CNN import format_answer, predict_probabilities
+from predict_CNN import format_prediction, predict_probabilities
 from test_CNN import calibration_error
 
 SHEET_PATH = Path("misread_pictures.png")
@@ -156,8 +155,7 @@ def main() -> None:
     start = time.perf_counter()
     images, is_read = read_images(rows, args.labels.parent, WAYS[args.naive] if args.naive else find_one_digit)
     seconds = time.perf_counter() - start
-    upright = set_upright(images)
-    probabilities = np.stack([predict_probabilities(model, upright) for model in models])  # (weights, N, 10)
+    probabilities = np.stack([predict_probabilities(images, model) for model in models])  # (weights, N, 10)
     shares = ((probabilities.argmax(axis=2) == labels) & is_read).mean(axis=0)
 
     print_table(rows, shares)
@@ -168,14 +166,13 @@ def main() -> None:
     print(f"Refused: {(~is_read).sum()} of {len(rows)}; {1000 * seconds / len(rows):.1f} ms a picture to prepare")
 
     mistakes = np.flatnonzero(is_read & (shares <= 0.5))
-    answers = [format_answer(row[np.newaxis]) for row in probabilities.mean(axis=0)]
+    answers = [format_prediction(row[np.newaxis]) for row in probabilities.mean(axis=0)]
     for index in mistakes:
         print(f"{rows[index]['path']}: is {labels[index]}: {answers[index]}")
     shown = mistakes[:MAX_SHOWN]
     pictures = [read_picture(args.labels.parent / rows[index]["path"]) for index in shown]
     titles = [f"is {labels[index]}: {answers[index]}".replace(", ", ",\n") for index in shown]
-    if save_figure(args.sheet, draw_sheet, pictures, [images[index] for index in shown], titles):
-        print(f"Sheet saved to {args.sheet}")
+    save_figure(args.sheet, draw_sheet, pictures, [images[index] for index in shown], titles)
 
 
 if __name__ == "__main__":

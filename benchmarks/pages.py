@@ -22,12 +22,11 @@ from own_pictures import crop_and_centre, draw_sheet
 from PIL import Image, ImageFilter
 
 from digits.command_line import MODEL_PATH, add_shared_flags, run_script, whole_number
-from digits.deskewing import set_upright
-from digits.mnist import load_mnist
-from digits.page import over_window
-from digits.picture import decode_picture
 from digits.plots import save_figure
-from digits.preparation import find_digits
+from digits.reading.mnist_format import find_digits
+from digits.reading.page import over_window
+from digits.reading.picture import decode_picture
+from digits.training.mnist import load_mnist
 from digits.weights import load_weights
 from predict_CNN import predict_probabilities
 
@@ -323,8 +322,7 @@ def main() -> None:
             made[:] = find_images(picture)
         except ValueError:
             return [""] * len(models)
-        upright = set_upright(made)
-        return ["".join(map(str, predict_probabilities(model, upright).argmax(axis=1))) for model in models]
+        return ["".join(map(str, predict_probabilities(made, model).argmax(axis=1))) for model in models]
 
     counts: dict[str, collections.Counter[str]] = {kind: collections.Counter() for kind in PAGES}
     failures = []
@@ -345,8 +343,8 @@ def main() -> None:
 
     print_table(counts)
     step = max(1, len(failures) // MAX_SHOWN)  # some of each kind
-    if failures and save_figure(args.sheet, draw_sheet, *map(list, zip(*failures[::step][:MAX_SHOWN]))):
-        print(f"Sheet saved to {args.sheet}")
+    if failures:
+        save_figure(args.sheet, draw_sheet, *map(list, zip(*failures[::step][:MAX_SHOWN])))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,8 @@ import torch
 
 import train_CNN
 from digits.command_line import PROJECT_DIR, add_shared_flags, run_script, whole_number
-from digits.deskewing import deskew
-from digits.mnist import load_mnist
-from model import predict_views
+from digits.training.mnist import load_mnist
+from model import predict_logits
 
 # Multiplications and additions for one image: a value of the output takes one of each for every weight it depends on.
 FORWARD_FLOP = 2 * (
@@ -63,11 +62,13 @@ def main() -> None:
     images, labels = load_mnist(args.data_dir, train=True, device="cpu")
     test_images, _ = load_mnist(args.data_dir, train=False, device="cpu")
     left, right = torch.randn(MATRIX_SIZE, MATRIX_SIZE), torch.randn(MATRIX_SIZE, MATRIX_SIZE)
-    training = train_CNN.prepare_training(num_images=len(images), epochs=args.repeats + 1, device="cpu")
+    model, optimizer, scheduler = train_CNN.prepare_training(
+        num_images=len(images), epochs=args.repeats + 1, device="cpu"
+    )
     functions = {
         "matrix product": lambda: [left @ right for _ in range(NUM_PRODUCTS)],
-        "training": lambda: train_CNN.train_epoch(*training, images, labels),
-        "evaluation": lambda: predict_views(training[0], deskew(test_images)),
+        "training": lambda: train_CNN.train_epoch(model, optimizer, scheduler, images, labels, train_CNN.BATCH_SIZE),
+        "evaluation": lambda: predict_logits(model, test_images),
         "import for predict_CNN.py": run("-c", "import torch, PIL.Image, numpy"),
         "predict_CNN.py --no-plot": run("predict_CNN.py", "--no-plot"),
         "import for test_CNN.py": run("-c", "import torch, torchvision"),

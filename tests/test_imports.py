@@ -10,9 +10,10 @@ import pytest
 
 from digits.command_line import PROJECT_DIR
 
-MODULES = ["model", *(f"digits.{path.stem}" for path in sorted((PROJECT_DIR / "digits").glob("[!_]*.py")))]
+FILES = sorted((PROJECT_DIR / "digits").rglob("[!_]*.py"))
+MODULES = ["model", *(".".join(path.relative_to(PROJECT_DIR).with_suffix("").parts) for path in FILES)]
 SCRIPTS = ["train_CNN", "test_CNN", "predict_CNN"]
-ONLY_HERE = {"torchvision": ["digits.mnist"], "matplotlib": ["digits.drawing", "digits.plots"]}
+ONLY_HERE = {"torchvision": ["digits.training.mnist"], "matplotlib": ["digits.drawing", "digits.plots"]}
 
 PROGRAM = """
 import importlib, logging, os, random, signal, socket, sys, threading, warnings
@@ -57,7 +58,8 @@ def imported(module: str) -> set[str]:
 
 
 def test_the_network_stands_on_torch_alone():
-    assert imported("model") == {"__future__", "torch"}
+    assert imported("model") == {"__future__", "torch", "digits.deskewing"}
+    assert imported("digits.deskewing") == {"__future__", "torch", "torch.nn.functional"}
 
 
 @pytest.mark.parametrize("package", ONLY_HERE)

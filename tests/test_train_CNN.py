@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from typing import Callable
 
 import pytest
 import torch
@@ -17,12 +18,12 @@ from test_test_CNN import read_accuracy
 import train_CNN
 from digits.command_line import DATA_DIR, PROJECT_DIR
 from digits.deskewing import deskew
-from digits.mnist import load_mnist
+from digits.training.mnist import load_mnist
 from digits.weights import load_weights
-from model import CNN, predict_logits
+from model import CNN, predict_logits, to_floats
 
 EPOCH_LINE = re.compile(
-    r"Epoch (\d)/4: loss (\d\.\d{4}), training accuracy (\d+\.\d\d) %, validation accuracy (\d+\.\d\d) %, "
+    r"Epoch (\d)/4: loss (\d\.\d{4}), validation loss (\d\.\d{4}), validation accuracy (\d+\.\d\d) %, "
     r"learning rate (\d\.\d{4}), (\d+\.\d) s"
 )
 
@@ -48,7 +49,8 @@ def test_training_says_what_it_does(training):
 
 def test_untrained_weights_do_not(generated_mnist):
     torch.manual_seed(0)
-    loss, accuracy = train_CNN.evaluate(CNN(), *load_mnist(generated_mnist, train=False, device="cpu"))
+    images, labels = load_mnist(generated_mnist, train=False, device="cpu")
+    loss, accuracy = train_CNN.evaluate(CNN(), images, labels)
     assert loss > 2 and accuracy <= 40
 
 
@@ -140,20 +142,20 @@ def test_interrupted_training_keeps_the_old_weights(number, generated_mnist, tmp
         assert process.poll() is None
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert error == "train_CNN.py: error: interrupted; run it again when you like\n"
     assert path.read_bytes() == b"precious"
     assert os.listdir(tmp_path) == ["cnn_.pth"]
 
 
-def test_validation_accuracy_counts_right_answers(training):
+def test_validation_accuracy_counts_correct_predictions(training):
     model = load_weights(training[1])
     images = torch.from_numpy(draw_images(50, seed=9)[0])[:, None]
-    answers = predict_logits(model, images).argmax(dim=1)
-    wrong_labels = (answers + 1) % 10
-    assert train_CNN.evaluate(model, images, answers)[1] == 100
+    predictions = predict_logits(model, images).argmax(dim=1)
+    wrong_labels = (predictions + 1) % 10
+    assert train_CNN.evaluate(model, images, predictions)[1] == 100
     assert train_CNN.evaluate(model, images, wrong_labels)[1] == 0
-    half = torch.cat([answers[:25], wrong_labels[25:]])
+    half = torch.cat([predictions[:25], wrong_labels[25:]])
     loss, accuracy = train_CNN.evaluate(model, images, half)
     assert accuracy == 50
     probabilities = predict_logits(model, images).double().softmax(dim=1)
@@ -175,7 +177,7 @@ def test_training_goes_on_without_its_figure(tmp_path, monkeypatch, capsys):
     assert "Epoch 2/2" in output and "Figure" not in output
     assert (tmp_path / "cnn_.pth").exists()
     path = tmp_path / "file" / "training_curves.png"
-    assert error.count("\n") == 1 and error.startswith(f"train_CNN.py: {path} could not be drawn")
+    assert error.count("\n") == 1 and error.startswith(f"train_CNN.py: warning: {path} could not be drawn")
 
 
 @needs_mnist
@@ -188,13 +190,16 @@ def test_one_epoch_from_scratch(run_script, tmp_path):
     assert read_accuracy(result.stdout) >= 99.0
 
 
-def train_on_one_image(monkeypatch, epoch_images: int, batch_size: int, **changes) -> CNN:
+def no_augmentation(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return images
+
+
+def train_on_one_image(monkeypatch, epoch_images: int, batch_size: int, augment: Callable = no_augmentation) -> CNN:
     """Show a new model the same image time after time, with steps of length 0; return it as the epoch left it."""
-    for name, value in changes.items():
-        monkeypatch.setattr(train_CNN, name, value)
+    monkeypatch.setattr(train_CNN, "augment", augment)
     torch.manual_seed(0)
     image = torch.from_numpy(draw_images(1, seed=3)[0])[:, None]
-    model, optimizer, scheduler = train_CNN.prepare_training(epoch_images, 1, batch_size)
+    model, optimizer, scheduler = train_CNN.prepare_training(epoch_images, 1, "cpu", batch_size)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     monkeypatch.setattr(scheduler, "step", lambda: None)
@@ -204,10 +209,7 @@ def train_on_one_image(monkeypatch, epoch_images: int, batch_size: int, **change
 
 
 def test_gradients_are_those_of_one_batch(monkeypatch):
-    one, three = (
-        [parameter.grad for parameter in train_on_one_image(monkeypatch, n, 4, augment=torch.clone).parameters()]
-        for n in (4, 12)
-    )
+    one, three = ([parameter.grad for parameter in train_on_one_image(monkeypatch, n, 4).parameters()] for n in (4, 12))
     assert max(float(gradient.abs().max()) for gradient in one) > 0.01
     for gradient, other in zip(one, three):
         torch.testing.assert_close(gradient, other, rtol=1e-3, atol=1e-5)
@@ -215,58 +217,57 @@ def test_gradients_are_those_of_one_batch(monkeypatch):
 
 def test_batch_norm_averages_over_images_as_they_are(monkeypatch):
     """Where the augmentation leaves nothing of the images, batch norm's averages are still those of the images."""
-    model = train_on_one_image(monkeypatch, 12, 4, augment=torch.zeros_like)
+    model = train_on_one_image(monkeypatch, 12, 4, augment=lambda images, labels: torch.zeros_like(images))
     norm = model.get_submodule("layers.1")
     assert isinstance(norm, torch.nn.BatchNorm2d) and norm.running_mean is not None
-    image = torch.from_numpy(draw_images(1, seed=3)[0])[:, None].float() / 255
-    expected = model.layers[0](image).mean(dim=(0, 2, 3))
+    image = to_floats(torch.from_numpy(draw_images(1, seed=3)[0])[:, None])
+    expected = model.layers[0](deskew(image)).mean(dim=(0, 2, 3))
     torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_every_image_is_shown_once_in_a_new_order(monkeypatch):
-    """Image i is all of shade i, none is a 1, to which an upstroke may be added; what is augmented is written down."""
+    """Image i is all of shade i; what is augmented is recorded."""
     seen = []
 
-    def write_down(images: torch.Tensor) -> torch.Tensor:
-        assert training[0].training  # batch norm looks at the batch
-        seen.append(images[:, 0, 0, 0])
+    def record(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        assert model.training  # batch norm looks at the batch
+        shades = (images[:, 0, 0, 0] * 255).round().long()
+        assert torch.equal(labels, shades % 10)
+        seen.append(shades)
         return images
 
-    monkeypatch.setattr(train_CNN, "augment", write_down)
+    monkeypatch.setattr(train_CNN, "augment", record)
     images = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(100, 1, 28, 28)
-    training = train_CNN.prepare_training(100, epochs=2, batch_size=30)
+    model, optimizer, scheduler = train_CNN.prepare_training(100, 2, "cpu", batch_size=30)
     for _ in range(2):
-        training[0].eval()  # as evaluate() leaves it
-        train_CNN.train_epoch(*training, images, torch.zeros(100, dtype=torch.long), batch_size=30)
+        model.eval()  # as evaluate() leaves it
+        train_CNN.train_epoch(model, optimizer, scheduler, images, torch.arange(100) % 10, batch_size=30)
     assert [len(batch) for batch in seen] == [30, 30, 30, 10] * 2
-    orders = [(torch.cat(seen[start : start + 4]) * 255).round().int().tolist() for start in (0, 4)]
+    orders = [torch.cat(seen[start : start + 4]).tolist() for start in (0, 4)]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(100))
     assert orders[0] != orders[1] and orders[0] != list(range(100))
-    assert training[2].last_epoch == 8  # one step of the schedule for each batch
+    assert scheduler.last_epoch == 8  # one step of the schedule for each batch
 
 
-def test_loss_and_accuracy_are_means_over_the_epoch(monkeypatch):
-    """With steps of length 0, and batch norm that does not look at the batch, they are those of the images at once."""
-    monkeypatch.setattr(train_CNN, "augment", torch.clone)
-    monkeypatch.setattr(train_CNN, "add_upstrokes", lambda images, labels: images)
-    model, optimizer, scheduler = train_CNN.prepare_training(50, epochs=1, batch_size=20)
+def test_loss_is_the_mean_over_the_epoch(monkeypatch):
+    """With steps of length 0, and batch norm that does not look at the batch, it is that of the images at once."""
+    monkeypatch.setattr(train_CNN, "augment", no_augmentation)
+    model, optimizer, scheduler = train_CNN.prepare_training(50, 1, "cpu", batch_size=20)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     monkeypatch.setattr(scheduler, "step", lambda: None)
     monkeypatch.setattr(model, "train", lambda mode=True: torch.nn.Module.train(model, False))
     images = torch.from_numpy(draw_images(50, seed=4)[0])[:, None]
-    model.eval()
-    labels = predict_logits(model, deskew(images)).argmax(dim=1)
+    labels = predict_logits(model, images).argmax(dim=1)
     labels[::5] = (labels[::5] + 1) % 10
+    expected, accuracy = train_CNN.evaluate(model, images, labels)
     monkeypatch.setattr(train_CNN, "update_bn", lambda batches, model: None)
-    expected = train_CNN.evaluate(model, deskew(images), labels)
-    loss, accuracy = train_CNN.train_epoch(model, optimizer, scheduler, images, labels, batch_size=20)
-    assert accuracy == expected[1] == 80
-    assert loss == pytest.approx(expected[0], rel=1e-4)
+    loss = train_CNN.train_epoch(model, optimizer, scheduler, images, labels, batch_size=20)
+    assert loss == pytest.approx(expected, rel=1e-4) and accuracy == 80
 
 
 def test_schedule_climbs_and_falls():
-    _, optimizer, scheduler = train_CNN.prepare_training(256, epochs=15, batch_size=128, learning_rate=0.5)
+    _, optimizer, scheduler = train_CNN.prepare_training(256, 15, "cpu", batch_size=128, learning_rate=0.5)
     rates = []
     for _ in range(30):
         rates.append(scheduler.get_last_lr()[0])
@@ -278,23 +279,58 @@ def test_schedule_climbs_and_falls():
     assert (group["momentum"], group["weight_decay"]) == (train_CNN.MOMENTUM, train_CNN.WEIGHT_DECAY)
 
 
-def test_validation_images_are_the_last_ones(generated_mnist):
+def test_validation_images_are_the_last_ones(generated_mnist, tmp_path, monkeypatch):
     images, labels = load_mnist(generated_mnist, train=True, device="cpu")
-    training_set, validation_set = train_CNN.load_training_images(generated_mnist, "cpu")
-    assert len(training_set[0]) == 2320 and len(validation_set[0]) == 80
-    for together, parts in ((images, 0), (labels, 1)):
-        assert torch.equal(torch.cat([training_set[parts], validation_set[parts]]), together)
+    sets = []
+
+    def train(model, optimizer, scheduler, *data) -> float:
+        sets.append(data[:2])
+        return 0.0
+
+    monkeypatch.setattr(train_CNN, "train_epoch", train)
+    monkeypatch.setattr(train_CNN, "evaluate", lambda model, *data: sets.append(data) or (0.0, 0.0))
+    train_here(monkeypatch, "--data-dir", generated_mnist, "--epochs", 1, "--model-path", tmp_path / "cnn_.pth")
+    for parts, together in zip(zip(*sets), (images, labels)):
+        assert [len(part) for part in parts] == [2320, 80]
+        assert torch.equal(torch.cat(parts), together)
 
 
-def test_curves_are_drawn_after_each_epoch_and_shown_at_the_end(tmp_path, monkeypatch):
+def test_curves_are_drawn_when_the_weights_are_saved_and_then_shown(tmp_path, monkeypatch):
     write_mnist(tmp_path, num_train=150, num_test=10)
-    drawn = []
-    monkeypatch.setattr(train_CNN, "save_figure", lambda path, draw, history, epochs: not drawn.append(len(history)))
-    monkeypatch.setattr(train_CNN, "show_figure", lambda draw, history, epochs: drawn.append(f"window: {len(history)}"))
-    arguments = ["--epochs", "2", "--data-dir", tmp_path, "--model-path", tmp_path / "cnn_.pth"]
+    model_path, drawn = tmp_path / "cnn_.pth", []
+
+    def draw(*data: object) -> bool:
+        drawn.append((model_path.exists(), len(data[-2]), data[-1]))
+        return True
+
+    monkeypatch.setattr(train_CNN, "save_figure", draw)
+    monkeypatch.setattr(train_CNN, "show_figure", draw)
+    arguments = ["--epochs", "2", "--data-dir", tmp_path, "--model-path", model_path]
     monkeypatch.setattr(sys, "argv", ["train_CNN.py", *map(str, arguments)])
     train_CNN.main()
-    assert drawn == [1, 2, "window: 2"]
+    assert drawn == [(True, 2, 2)] * 2
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--no-plot"])
     train_CNN.main()
-    assert drawn == [1, 2, "window: 2"]
+    assert len(drawn) == 2
+
+
+@pytest.mark.parametrize("way", ["no such backend", "broken backend", "no LaTeX", "unwritable folder", "no tornado"])
+def test_a_figure_that_fails_costs_nothing(way, run_script, tmp_path):
+    """Whatever matplotlib is set to: the weights are saved, and one line says what is wrong with the figure."""
+    write_mnist(tmp_path / "data", num_train=150, num_test=10)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    environment = {
+        "no such backend": {"MPLBACKEND": "abacus"},
+        "broken backend": {"MPLBACKEND": "module://no_such_module.backend"},
+        "no LaTeX": {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "PATH": str(tmp_path)},
+        "unwritable folder": {},
+        "no tornado": {"MPLBACKEND": "WebAgg", "PYTHONPATH": str(tmp_path)},
+    }[way]
+    (tmp_path / "tornado.py").write_text("raise ImportError('no tornado')\n")
+    figures_dir = tmp_path / ("file" if way == "unwritable folder" else "figures")
+    places = ("--data-dir", tmp_path / "data", "--model-path", tmp_path / "cnn_.pth", "--figures-dir", figures_dir)
+    result = run_script("train_CNN.py", "--epochs", 1, *places, cwd=tmp_path / "data", **environment)
+    assert result.returncode == 0, result.stderr
+    load_weights(tmp_path / "cnn_.pth")
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("train_CNN.py: warning: ")

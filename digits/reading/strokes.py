@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
-from digits.lines import erase_lines
-from digits.page import (
+from digits.reading.lines import erase_lines
+from digits.reading.page import (
     MIN_PHOTOGRAPH,
     border,
     ink_threshold,
@@ -21,7 +21,7 @@ from digits.page import (
     widen,
     window_sizes,
 )
-from digits.parts import group_parts, measure_parts
+from digits.reading.parts import group_parts, measure_parts
 
 GRAIN = 1 / 640  # of the picture's longer side: a camera's noise, which is blurred
 MIN_SKEWNESS = 0.65  # from which it is sure that the ink is light

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits.page import border
+from digits.reading.page import border
 
 MIN_SIZE_AT_BORDER = 0.4  # of the picture's shorter side; what is shorter and touches the border is cut off
 MAX_AT_BORDER = 0.5  # of a digit's longer side lies along the border

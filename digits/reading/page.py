@@ -11,6 +11,7 @@ WINDOWS = tuple(0.4 * 2 ** (step / 2) for step in range(-7, 1))  # of the pictur
 MIN_PHOTOGRAPH = 100  # pixels of the longer side; smaller ones show no shadows, no printed lines, no desk
 SOFT_EDGE = 0.6  # of the threshold between paper and ink is exceeded by the soft edges of the strokes too
 MAX_NOISE = 4  # standard deviations of the paper's noise; what is stronger is ink
+EDGE_LENGTH = 0.398  # pixels for each crossing, so that no direction is favoured by more than another
 DARK = 20  # of 255; in less light it cannot be told what share of it the ink swallows
 
 
@@ -118,8 +119,14 @@ def ink_threshold(ink: np.ndarray) -> float:
 
 
 def stroke_width(mask: np.ndarray) -> float:
-    """Return how wide the strokes in `mask` (H, W) are, in pixels: each has two edges as long as itself."""
-    edge_length = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    """Return the stroke width in `mask` (H, W), booleans, in pixels: each stroke has two edges as long as itself.
+
+    An edge is as long as the lines of all directions that cross it are many (the formula of Cauchy and Crofton). Of
+    four directions the count is between 4 % too low and 4 % too high.
+    """
+    straight = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    diagonal = (mask[1:, 1:] != mask[:-1, :-1]).sum() + (mask[1:, :-1] != mask[:-1, 1:]).sum()
+    edge_length = EDGE_LENGTH * (straight + diagonal / 2**0.5)
     return 2 * mask.sum() / max(edge_length, 1)
 
 

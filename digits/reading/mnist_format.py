@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from digits.page import MIN_PHOTOGRAPH, border, otsu_threshold, over_window, stroke_width, widen
-from digits.strokes import find_strokes
+from digits.reading.page import MIN_PHOTOGRAPH, border, otsu_threshold, over_window, stroke_width, widen
+from digits.reading.strokes import find_strokes
 
 MIN_SHEET = 0.25  # of the picture
 MIN_STEP = 40  # from the colour of the desk to that of the sheet, of 255
 DIGIT_SIZE, IMAGE_SIZE = 20, 28  # pixels; the longer side of the digit, and the square around it, as in MNIST
 ZOOM = 4  # times DIGIT_SIZE: the size at which strokes are made thicker or thinner
-NORMAL_STROKE, THICK_STROKE = 1.6, 2.5  # pixels: a quarter of MNIST's digits have thinner strokes, and nine tenths
+NORMAL_STROKE, THICK_STROKE = 2.05, 3.3  # pixels: lower quartile and ninth tenth of the stroke widths in MNIST
 
 
 class Digit(NamedTuple):

@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from digits.command_line import DATA_DIR
 from digits.deskewing import deskew
-from digits.mnist import load_mnist
-from digits.picture import decode_picture
-from digits.preparation import fit_into_image, normalize_strokes
+from digits.reading.mnist_format import fit_into_image, normalize_strokes
+from digits.reading.picture import decode_picture
+from digits.training.mnist import load_mnist
 from model import predict_logits
 
 

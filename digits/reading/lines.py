@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from digits.page import MIN_PHOTOGRAPH, closing, odd_size, opening, over_window, stroke_width, widen
+from digits.reading.page import MIN_PHOTOGRAPH, closing, odd_size, opening, over_window, stroke_width, widen
 
 LINE_SIZE = 128  # pixels of the longer side at which lines are looked for
 LINE_WIDTH = 0.04  # of the longer side; what is wider is no line

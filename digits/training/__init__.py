@@ -1,0 +1,1 @@
+"""What training stands on: MNIST, the augmentation, the optimizer."""
