@@ -1,4 +1,4 @@
-"""How the scripts end, with an answer or with one line that says what is wrong, and the flags that they share."""
+"""The flags that scripts share, and how a script ends: with a result, or with one line that says what is wrong."""
 
 from __future__ import annotations
 
@@ -21,19 +21,32 @@ MODEL_PATH = PROJECT_DIR / "models" / "cnn_.pth"
 FIGURES_DIR = PROJECT_DIR / "figures"
 
 
-def say_error(message: object) -> None:
-    """Say on stderr, in the one line that all scripts use, what is wrong."""
-    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr, flush=True)
+def print_error(message: object) -> None:
+    """Print on stderr, in the one line that all scripts use, what is wrong."""
+    _print_line("error", message)
+
+
+def print_warning(message: object) -> None:
+    """Print on stderr, in one line, what the user should know although the script goes on."""
+    _print_line("warning", message)
+
+
+def _print_line(kind: str, message: object) -> None:
+    print(f"{Path(sys.argv[0]).name}: {kind}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
 def run_script(main: Callable[[], int | None]) -> None:
     """Run `main` and leave the program with the exit status that it returns, 0 for None.
 
-    OSError and ValueError, which everything here raises for what a user can mend, become one line on stderr and exit
-    status 1; Ctrl-C, and SIGTERM with it, one line and exit status 130.
+    OSError and ValueError, which everything here raises for what a user can fix, become one line on stderr and exit
+    status 1, and so does RuntimeError on an accelerator. Ctrl-C ends with status 130, SIGTERM with 143.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what asks a process to end is treated as Ctrl-C is
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Pillow would print what it thinks of a damaged file
+
+    def interrupt(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Pillow's log of a damaged file would be printed
     if sys.stdout is None:  # closed before the program began
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -41,24 +54,31 @@ def run_script(main: Callable[[], int | None]) -> None:
     try:
         status = main()
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        say_error("interrupted; run it again when you like")
-        status = 130
+    except KeyboardInterrupt as error:
+        print_error("interrupted; run it again when you like")
+        status = 128 + (error.args[0] if error.args else signal.SIGINT)
     except BrokenPipeError:
         # Nobody reads stdout any more, as behind `| head -1`; Python must not try it again while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        say_error("stopped, as its output was closed; run it without a pipe")
+        print_error("stopped, as its output was closed; run it without a pipe")
         status = 1
     except (OSError, ValueError) as error:
-        say_error(error)
+        print_error(error)
+        status = 1
+    except RuntimeError as error:
+        device = _selected_device()
+        if device == "cpu":
+            raise  # a mistake of ours
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        print_error(f"the device {device} failed: {reason.rstrip('.')}; try --device cpu")
         status = 1
     sys.exit(status)
 
 
 def show_progress(step: int, num_steps: int, start: float) -> None:
-    """On a terminal, say now and then how long an epoch that began at `start` still takes; wipe that off at its end.
+    """On a terminal, print now and then how long an epoch still takes; erase that at its end.
 
-    `start` is a reading of time.perf_counter(), `step` counts from 1.
+    `start` is the reading of time.perf_counter() when the epoch began, `step` counts from 1.
     """
     if not sys.stdout.isatty():
         return
@@ -91,10 +111,25 @@ def positive_float(text: str) -> float:
     return number
 
 
+def path_argument(text: str) -> Path:
+    """Return the path that an argument names, `~` expanded; raises ArgumentTypeError when it is empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty argument names no file and no folder")
+    return Path(os.path.expanduser(text))  # which leaves the name of an unknown user as it is, unlike Path's
+
+
 def available_devices() -> list[str]:
     """Return the names of the devices that this machine can compute on, the fastest first."""
-    devices = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    return [device for device, is_available in devices.items() if is_available]
+    devices = ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    devices = devices if torch.cuda.is_available() else []
+    return [*devices, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def _selected_device() -> str:
+    """Return the device that the arguments of this script name, or the default."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_shared_flags(parser, "--device")
+    return parser.parse_known_args()[0].device
 
 
 def add_shared_flags(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -102,9 +137,9 @@ def add_shared_flags(parser: argparse.ArgumentParser, *names: str) -> None:
     devices = available_devices()
     default = "(default: %(default)s)"
     flags: dict[str, dict[str, Any]] = {
-        "--data-dir": {"type": Path, "default": DATA_DIR, "help": f"where MNIST is, or is downloaded to {default}"},
-        "--model-path": {"type": Path, "default": MODEL_PATH, "help": f"the file of the weights {default}"},
-        "--figures-dir": {"type": Path, "default": FIGURES_DIR, "help": f"where the figures go {default}"},
+        "--data-dir": {"type": path_argument, "default": DATA_DIR, "help": f"folder of MNIST, or for it {default}"},
+        "--model-path": {"type": path_argument, "default": MODEL_PATH, "help": f"file of the weights {default}"},
+        "--figures-dir": {"type": path_argument, "default": FIGURES_DIR, "help": f"folder for figures {default}"},
         "--device": {"choices": devices, "default": devices[0], "help": f"what to compute on {default}"},
         "--no-plot": {"action": "store_true", "help": "draw no figure"},
     }

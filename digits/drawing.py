@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Tuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from digits.preparation import Digit
+from digits.reading.mnist_format import Digit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,10 +61,10 @@ class Sheet:
 class Window:
     """A sheet, what the network sees of it, and the probabilities, in a figure of matplotlib's."""
 
-    def __init__(self, figure: Figure, read: Read, format_answer: Callable[[np.ndarray], str]) -> None:
+    def __init__(self, figure: Figure, read: Read, format_prediction: Callable[[np.ndarray], str]) -> None:
         from matplotlib.widgets import Button
 
-        self.figure, self.sheet, self.read, self.format_answer = figure, Sheet(), read, format_answer
+        self.figure, self.sheet, self.read, self.format_prediction = figure, Sheet(), read, format_prediction
         places = {"left": 0.02, "right": 0.98, "bottom": 0.18, "top": 0.86, "wspace": 0.15, "width_ratios": (1.8, 1, 1)}
         left, middle, right = figure.subplots(1, 3, gridspec_kw=places, subplot_kw={"xticks": [], "yticks": []})
         gray: Any = {"cmap": "gray", "vmin": 0, "vmax": 255, "aspect": "auto", "interpolation": "nearest"}
@@ -99,7 +99,7 @@ class Window:
         picture, self.sheet.is_changed = self.sheet.draw(), False
         try:
             digits, probabilities = self.read(picture)
-            images, answer = [digit.image for digit in digits], self.format_answer(probabilities)
+            images, answer = [digit.image for digit in digits], self.format_prediction(probabilities)
         except ValueError as error:
             answer = str(error) if self.sheet.strokes else "Draw digits on this sheet"
             images, probabilities = [np.zeros((1, 1))], np.zeros((1, 10))
@@ -110,7 +110,7 @@ class Window:
         self.bars.set_data((np.arange(0.5, 110) < 100 * probabilities.T[:, :, np.newaxis]).reshape(10, -1))
 
 
-def open_window(read: Read, format_answer: Callable[[np.ndarray], str]) -> None:
+def open_window(read: Read, format_prediction: Callable[[np.ndarray], str]) -> None:
     """Open the window, and wait until it is closed or Ctrl-C is pressed. Raises OSError where none can be opened."""
     from matplotlib import pyplot, rcParams
 
@@ -121,7 +121,7 @@ def open_window(read: Read, format_answer: Callable[[np.ndarray], str]) -> None:
             raise ImportError
     except ImportError:
         raise OSError("no window can be opened; name a picture, or on Linux install the package python3-tk") from None
-    window = Window(figure, read, format_answer)
+    window = Window(figure, read, format_prediction)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: pyplot.close(figure))
     while pyplot.fignum_exists(figure.number):

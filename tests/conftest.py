@@ -16,8 +16,7 @@ from PIL import Image
 import predict_CNN
 from digits.command_line import DATA_DIR, MODEL_PATH, PROJECT_DIR
 from digits.command_line import run_script as run_main
-from digits.deskewing import deskew
-from digits.preparation import find_digits
+from digits.reading.mnist_format import find_digits
 from digits.weights import load_weights
 from model import CNN, predict_logits
 
@@ -35,11 +34,12 @@ needs_mnist = pytest.mark.skipif(
 def run_script():
     """Return a function that runs a script as a process of its own and returns its exit status and output."""
 
-    def run(script: str, *arguments, cwd: Path | None = None) -> subprocess.CompletedProcess:
-        if script != "predict_CNN.py" and "--figures-dir" not in arguments:
+    def run(script: str, *arguments, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
+        if not {"--figures-dir", "--no-plot", "--draw"} & set(arguments):
             arguments = (*arguments, "--no-plot")  # rather than draw into the folder of the project
         command = [sys.executable, str(PROJECT_DIR / script), *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+        environment = {**os.environ, **environment}
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
     return run
 
@@ -67,8 +67,11 @@ def training(run_script, generated_mnist, tmp_path_factory):
 
 
 def run_predict(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
-    """Run predict_CNN.py in this process, which is sooner under way than a new one; return its exit status."""
-    monkeypatch.setattr(sys, "argv", ["predict_CNN.py", *arguments])
+    """Run predict_CNN.py in this process, which is sooner under way than a new one; return its exit status.
+
+    Its figures are saved in the folder `figures` of the current one.
+    """
+    monkeypatch.setattr(sys, "argv", ["predict_CNN.py", "--figures-dir", "figures", *arguments])
     with pytest.raises(SystemExit) as exit_info:
         run_main(predict_CNN.main)
     return exit_info.value.code
@@ -88,7 +91,7 @@ def prepare(picture: Image.Image) -> np.ndarray:
 
 def read_digit(model: CNN, image: np.ndarray) -> int:
     """Return the digit that the model reads in an image (28, 28), uint8."""
-    return int(predict_logits(model, deskew(torch.from_numpy(image)[None, None])).argmax())
+    return int(predict_logits(model, torch.from_numpy(image)[None, None]).argmax())
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess, script: str, *parts: str) -> None:

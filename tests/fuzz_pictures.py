@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from generated_digits import draw_digit
 from PIL import Image
 
-from digits.picture import decode_picture
-from digits.preparation import find_digits
+from digits.reading.mnist_format import find_digits
+from digits.reading.picture import decode_picture
 
 FORMATS = {  # and the modes that each is saved in
     "PNG": ("L", "RGB", "RGBA", "LA", "P", "1", "I;16"),

@@ -24,6 +24,7 @@ from digits.command_line import (
     PROJECT_DIR,
     add_shared_flags,
     available_devices,
+    path_argument,
     positive_float,
     show_progress,
     whole_number,
@@ -72,7 +73,7 @@ def test_interrupt(number, monkeypatch, capsys):
         os.kill(os.getpid(), number)
         time.sleep(5)
 
-    assert run_here(monkeypatch, main) == 130
+    assert run_here(monkeypatch, main) == 128 + number
     assert capsys.readouterr().err == "predict_CNN.py: error: interrupted; run it again when you like\n"
 
 
@@ -103,7 +104,8 @@ def test_shared_flags(capsys):
 def test_the_fastest_device_comes_first(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert available_devices() == ["cuda", "cpu"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert available_devices() == ["cuda", "cuda:0", "cuda:1", "cpu"]
 
 
 def test_progress(monkeypatch, capsys):
@@ -142,7 +144,7 @@ def test_from_anywhere_through_a_link_and_with_all_warnings(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "DISPLAY", "MPLBACKEND")}
     modules = [*MODULES, "predict_CNN", "__main__"]
     flags = [part for module in modules for part in ("-W", f"error:::{module}")]
-    command = [sys.executable, *flags, str(folder / "predict link.py")]
+    command = [sys.executable, *flags, str(folder / "predict link.py"), "--figures-dir", str(tmp_path)]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0 and result.stderr == ""
     assert result.stdout.startswith("handwritten_digit.png: Digit 8 (")
@@ -214,3 +216,48 @@ def test_output_that_nobody_reads(num_letters):
     os.close(writing)
     assert result.returncode == 1
     assert result.stderr == "-c: error: stopped, as its output was closed; run it without a pipe\n"
+
+
+@pytest.mark.parametrize(
+    "reason", ["CUDA error: no kernel image is available for execution on the device", "CUDA out of memory. Tried", ""]
+)
+def test_a_device_that_fails_is_one_line(reason, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    def main() -> None:
+        raise RuntimeError(f"{reason}\nCUDA kernel errors might be asynchronously reported at some other API call")
+
+    for arguments, device in (
+        ([], "cuda"),
+        (["four.png", "--device", "cuda:1"], "cuda:1"),
+        (["--device=cuda:0"], "cuda:0"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["train_CNN.py", *arguments])
+        with pytest.raises(SystemExit) as exit_info:
+            run_main(main)
+        error = capsys.readouterr().err
+        assert exit_info.value.code == 1 and error.count("\n") == 1
+        assert error.startswith(f"train_CNN.py: error: the device {device} failed: {reason}")
+        assert error.endswith("; try --device cpu\n")
+    monkeypatch.setattr(sys, "argv", ["train_CNN.py", "--device", "cpu"])
+    with pytest.raises(RuntimeError):  # a mistake of ours
+        run_main(main)
+
+
+@pytest.mark.parametrize("script", ["train_CNN.py", "test_CNN.py", "predict_CNN.py"])
+def test_devices_of_the_scripts(script, run_script):
+    result = run_script(script, "--device", "cuda:7")
+    assert result.returncode == 2 and "--device: invalid choice: 'cuda:7'" in result.stderr
+
+
+def test_paths_in_arguments(monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, "/home/me")
+    assert path_argument("~/x.png") == Path("/home/me/x.png") and path_argument("x~") == Path("x~")
+    with pytest.raises(argparse.ArgumentTypeError, match="names no file"):
+        path_argument("")
+    parser = argparse.ArgumentParser()
+    add_shared_flags(parser, "--data-dir", "--model-path", "--figures-dir")
+    args = parser.parse_args(["--data-dir", "~/a", "--model-path", "~/b", "--figures-dir", "~/c"])
+    assert {path.parent for path in vars(args).values()} == {Path("/home/me")}

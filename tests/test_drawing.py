@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from digits.drawing import PEN, SHEET_SIZE, Sheet, Window, open_window
-from predict_CNN import format_answer, read_digits
+from predict_CNN import format_prediction, read_digits
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def window(shipped_model) -> Window:
     """Return a window without a screen, in which nothing has been drawn yet."""
     figure = Figure((8.4, 3.7))  # as in open_window()
     FigureCanvasAgg(figure)
-    window = Window(figure, lambda drawing: read_digits(drawing, shipped_model), format_answer)
+    window = Window(figure, lambda drawing: read_digits(drawing, shipped_model), format_prediction)
     window.update()
     return window
 
@@ -232,7 +232,7 @@ def test_the_window_until_it_is_closed(end, shipped_model, monkeypatch):
     monkeypatch.setattr(FigureCanvasAgg, "start_event_loop", pass_time)
     try:
         with pyplot.rc_context():
-            open_window(lambda drawing: read_digits(drawing, shipped_model), format_answer)
+            open_window(lambda drawing: read_digits(drawing, shipped_model), format_prediction)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers):
             signal.signal(number, handler)

@@ -8,8 +8,8 @@ from conftest import read_digit
 from generated_digits import draw_digit, draw_number
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from digits.lines import erase_lines
-from digits.preparation import find_digits
+from digits.reading.lines import erase_lines
+from digits.reading.mnist_format import find_digits
 
 
 def draw_lines(*lines: tuple[int, int, int, int], width: int = 3) -> np.ndarray:

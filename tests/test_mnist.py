@@ -8,6 +8,8 @@ import http.server
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -17,9 +19,15 @@ from conftest import needs_mnist
 from generated_digits import write_idx, write_mnist
 from torchvision.datasets import MNIST
 
-from digits import mnist
-from digits.command_line import DATA_DIR
-from digits.mnist import load_mnist
+from digits.command_line import DATA_DIR, PROJECT_DIR
+from digits.training import mnist
+from digits.training.mnist import load_mnist
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch):
+    """Let no damaged file of the tests count as one that another program is still writing."""
+    monkeypatch.setattr(mnist, "SETTLING_TIME", 0)
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +245,47 @@ def test_all_of_mnist():
         assert images.shape == (num_images, 1, 28, 28) and labels.shape == (num_images,)
         assert images.min() == 0 and images.max() == 255
         assert labels.unique().tolist() == list(range(10))
+
+
+LOADER = "import sys; from digits.training.mnist import load_mnist; print(len(load_mnist(sys.argv[1], True, 'cpu')[0]))"
+
+
+@needs_mnist
+@pytest.mark.parametrize("turn", range(10))
+def test_two_first_runs_at_once(turn, tmp_path):
+    """Both unpack the archives at the same time, into the same files, and read them."""
+    raw_dir = tmp_path / "MNIST" / "raw"
+    raw_dir.mkdir(parents=True)
+    for name, _ in MNIST.resources:
+        archive = DATA_DIR / "MNIST" / "raw" / name
+        content = archive.read_bytes() if archive.exists() else gzip.compress(archive.with_suffix("").read_bytes())
+        (raw_dir / name).write_bytes(content)
+    command = [sys.executable, "-c", LOADER, str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": PROJECT_DIR}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    results = [process.communicate(timeout=60) for process in processes]
+    assert [output for output, _ in results] == ["60000\n"] * 2, results
+
+
+def test_files_that_are_being_written_are_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "SETTLING_TIME", 3)
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    content = path.read_bytes()
+    path.write_bytes(content[:1000])
+    timer = threading.Timer(1.5, path.write_bytes, [content])
+    timer.start()
+    images, _ = load_mnist(tmp_path, train=True, device="cpu")
+    timer.join()
+    assert len(images) == 30
+
+
+def test_files_that_stay_damaged_are_not_waited_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "SETTLING_TIME", 3)
+    write_mnist(tmp_path, num_train=30, num_test=20)
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:1000])
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="are damaged; delete them"):
+        load_mnist(tmp_path, train=True, device="cpu")
+    assert 2 < time.perf_counter() - start < 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from digits.muon import Muon, orthogonalize
+from digits.training.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(32, 9), (64, 288), (128, 3136), (10, 128)])

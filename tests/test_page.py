@@ -8,7 +8,7 @@ from conftest import prepare, read_digit
 from generated_digits import draw_digit, draw_three
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from digits.page import otsu_threshold
+from digits.reading.page import otsu_threshold
 
 
 def darken(picture: Image.Image) -> Image.Image:

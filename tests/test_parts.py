@@ -8,8 +8,8 @@ from conftest import prepare, read_digit
 from generated_digits import draw_number
 from PIL import Image, ImageDraw
 
-from digits.parts import label_parts
-from digits.preparation import find_digits
+from digits.reading.mnist_format import find_digits
+from digits.reading.parts import label_parts
 
 
 def test_label_parts():

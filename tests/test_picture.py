@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
+import os
+import sys
 import zlib
 from pathlib import Path
 
@@ -12,9 +15,9 @@ import pytest
 from conftest import prepare, read_digit, run_predict
 from fuzz_pictures import fuzz
 from generated_digits import draw_four, draw_three, encode
-from PIL import Image, ImageChops, ImageOps
+from PIL import EpsImagePlugin, Image, ImageChops, ImageOps
 
-from digits.picture import PICTURE_SIZE, decode_picture, lay_on_paper, read_picture
+from digits.reading.picture import PICTURE_SIZE, decode_picture, read_picture, remove_transparency
 
 
 def huge_png(width: int, height: int) -> bytes:
@@ -157,7 +160,7 @@ def test_paper_under_what_is_transparent(hidden, ink, paper):
     """White under dark ink and black under light ink, whatever colour the transparent pixels hide."""
     picture = Image.new("RGBA", (50, 50), (hidden, hidden, hidden, 0))
     picture.paste((ink, ink, ink, 255), (20, 10, 30, 40))
-    laid = np.asarray(lay_on_paper(picture))
+    laid = np.asarray(remove_transparency(picture))
     assert laid.shape == (50, 50, 3)
     assert (laid[0, 0] == paper).all() and (laid[20, 25] == ink).all()
 
@@ -170,3 +173,98 @@ def test_most_pixels(width, is_read):
         assert not is_read and str(error) == "more than 50 million pixels; make the picture smaller"
     else:
         assert is_read
+
+
+def write_fake_ghostscript(folder: Path, monkeypatch) -> Path:
+    """Put a program named gs, gswin32c and so on at the head of PATH; return the file that it leaves when it runs."""
+    trace = folder / "it_ran"
+    (folder / "bin").mkdir()
+    for name in ("gs", "gswin32c", "gswin64c"):
+        program = folder / "bin" / name
+        program.write_text(f"#!/bin/sh\ntouch '{trace}'\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # or Pillow remembers what it found before
+    return trace
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the fake Ghostscript is a shell script")
+def test_no_other_program_is_started(tmp_path, monkeypatch, capsys):
+    """Not for a path, a folder, or a picture that Pillow has opened elsewhere."""
+    trace = write_fake_ghostscript(tmp_path, monkeypatch)
+    (tmp_path / "mine").mkdir()
+    for name in ("digit.png", "digit.eps"):
+        (tmp_path / "mine" / name).write_bytes(EPS)
+    paths = [str(tmp_path / "mine" / name) for name in ("digit.png", "digit.eps")]
+    assert run_predict(monkeypatch, "--no-plot", *paths, str(tmp_path / "mine")) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all("digit.png: not a picture" in line for line in (lines[0], lines[2]))
+    with Image.open(io.BytesIO(EPS)) as opened:
+        assert opened.format == "EPS"
+        with pytest.raises(ValueError, match="not a picture that can be read"):
+            read_picture(opened)
+    assert not trace.exists()
+    with Image.open(io.BytesIO(EPS)) as opened, contextlib.suppress(Exception):
+        opened.load()
+    assert trace.exists()  # so the trap works
+
+
+def test_an_opened_picture_is_read_as_its_file(tmp_path):
+    """Orientation, transparency, depth and size are handled alike, and the picture is left as it was."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = ImageOps.invert(draw_three()).transpose(Image.Transpose.ROTATE_90).resize((1080, 1440))
+    turned.save(tmp_path / "phone.png", exif=exif)
+    make_pictures()["light on transparent"][1].save(tmp_path / "alpha.png")
+    make_pictures()["16 bits"][1].save(tmp_path / "deep.png")
+    for name in ("phone.png", "alpha.png", "deep.png"):
+        expected = read_picture(tmp_path / name)
+        with Image.open(tmp_path / name) as opened:
+            before = (opened.mode, opened.size, opened.tobytes())
+            picture = read_picture(opened)
+            assert (opened.mode, opened.size, opened.tobytes()) == before
+        assert picture.mode == "RGB" and picture.size == expected.size
+        assert np.array_equal(np.asarray(picture), np.asarray(expected))
+        assert picture.width > picture.height
+
+
+def test_an_opened_picture_that_is_damaged_or_huge():
+    with pytest.raises(ValueError, match="the picture is damaged"):
+        read_picture(Image.open(io.BytesIO(encode(draw_four(), "PNG")[:500])))
+    with pytest.raises(ValueError, match="more than 50 million pixels"):
+        read_picture(Image.open(io.BytesIO(huge_png(12_000, 5000))))
+
+
+def test_alpha_that_is_0_everywhere_is_ignored(tmp_path):
+    """As in bitmaps from the clipboard of Windows."""
+    picture = ImageOps.invert(draw_three()).convert("RGBA")
+    picture.putalpha(0)
+    picture.save(tmp_path / "clipboard.png")
+    expected = np.asarray(ImageOps.invert(draw_three()).convert("RGB"))
+    assert np.array_equal(np.asarray(read_picture(tmp_path / "clipboard.png")), expected)
+
+
+@pytest.mark.parametrize("file_type, is_lossless", [("GIF", True), ("TIFF", True), ("WEBP", False), ("PNG", True)])
+def test_first_of_several_frames(file_type, is_lossless, tmp_path, capsys):
+    first, second = (ImageOps.invert(picture).convert("RGB") for picture in (draw_three(), draw_three().rotate(180)))
+    path = tmp_path / f"frames.{file_type.lower()}"
+    first.save(path, file_type, save_all=True, append_images=[second])
+    picture = read_picture(path)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{path}: of several frames or pages only one is read" in error
+    difference = np.abs(np.asarray(picture).astype(float) - np.asarray(first)).mean()
+    assert difference < (1 if is_lossless else 5)
+    first.save(path, file_type)
+    read_picture(path)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_stereo_photo_is_one_picture(tmp_path, capsys):
+    """The further pictures in the MPO of a phone are the same, smaller or of the other eye."""
+    first = ImageOps.invert(draw_three()).convert("RGB")
+    first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[first.resize((60, 45))])
+    assert read_picture(tmp_path / "phone.jpg").size == first.size
+    assert capsys.readouterr().err == ""

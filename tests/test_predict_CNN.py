@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,12 +11,11 @@ import numpy as np
 import pytest
 from conftest import run_predict
 from generated_digits import draw_digit, draw_four, draw_three, encode
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 
 import predict_CNN
-from digits.command_line import PROJECT_DIR
-from digits.preparation import find_digits
-from predict_CNN import format_answer
+from digits.command_line import MODEL_PATH, PROJECT_DIR
+from predict_CNN import format_prediction
 
 
 @pytest.mark.parametrize("name", ["my own four.png", 'it\'s "4".png', "vier_äöü_四.png", "-4.png", "$x_$.png"])
@@ -25,12 +25,14 @@ def test_odd_names(name, monkeypatch, tmp_path, capsys):
     assert run_predict(monkeypatch, "--", name) == 0
     output, error = capsys.readouterr()
     assert output.startswith(f"{name}: Digit 4 (") and error == ""
-    assert (tmp_path / "prediction_1.png").exists()
+    assert (tmp_path / "figures" / "prediction_1.png").exists()
 
 
 def test_figure_that_cannot_be_saved_costs_no_answer(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("prediction_1.png").mkdir()  # in the way, as a folder that cannot be written to would be
+    Path("figures", "prediction_1.png").mkdir(
+        parents=True
+    )  # in the way, as a folder that cannot be written to would be
     Path("four.png").write_bytes(encode(draw_four(), "PNG"))
     assert run_predict(monkeypatch, "four.png") == 0
     output, error = capsys.readouterr()
@@ -45,14 +47,14 @@ def test_trained_weights_predict_a_drawn_picture(training, run_script, tmp_path)
     assert re.fullmatch(r"four\.png: Digit 4 \(\d+\.\d\d %\)\n", result.stdout)
 
 
-def test_answers():
+def test_predictions_in_words():
     sure, unsure = np.full(10, 0.0), np.full(10, 0.0)
     sure[8], sure[3] = 0.9998, 0.0002
     unsure[8], unsure[3] = 0.374, 0.5812
-    assert format_answer(np.stack([sure])) == "Digit 8 (99.98 %)"
-    assert format_answer(np.stack([unsure])) == "Digit 3 (58.12 %), perhaps 8 (37.40 %)"
-    assert format_answer(np.stack([sure, sure])) == "Digits 88 (99.98 %, 99.98 %)"
-    assert format_answer(np.stack([sure, unsure])) == "Digits 83 (99.98 %, 58.12 %), the 3 perhaps 8 (37.40 %)"
+    assert format_prediction(np.stack([sure])) == "Digit 8 (99.98 %)"
+    assert format_prediction(np.stack([unsure])) == "Digit 3 (58.12 %), perhaps 8 (37.40 %)"
+    assert format_prediction(np.stack([sure, sure])) == "Digits 88 (99.98 %, 99.98 %)"
+    assert format_prediction(np.stack([sure, unsure])) == "Digits 83 (99.98 %, 58.12 %), the 3 perhaps 8 (37.40 %)"
 
 
 def test_a_number_is_read_from_a_file_and_from_a_picture(shipped_model, monkeypatch, tmp_path, capsys):
@@ -71,18 +73,6 @@ def test_a_number_is_read_from_a_file_and_from_a_picture(shipped_model, monkeypa
         predict_CNN.read_digits(Image.new("1", (50, 50)), shipped_model)
 
 
-def test_a_leaning_digit_is_shown_as_the_network_sees_it(shipped_model):
-    """A 1 that leans by a third of its height to the right, upright."""
-    picture = Image.new("L", (200, 200), 255)
-    ImageDraw.Draw(picture).line([(80, 160), (120, 40)], fill=0, width=12)
-    (digit,), probabilities = predict_CNN.read_digits(picture, shipped_model)
-    assert probabilities.argmax() == 1 and digit.image.dtype == np.uint8
-    rows = digit.image[5:23].astype(float)
-    assert np.ptp(rows @ np.arange(28) / rows.sum(axis=1)) < 1
-    rows = find_digits(picture)[0].image[5:23].astype(float)
-    assert np.ptp(rows @ np.arange(28) / rows.sum(axis=1)) > 4
-
-
 def test_the_shipped_picture_from_anywhere(run_script, tmp_path):
     result = run_script("predict_CNN.py", "--no-plot", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -94,15 +84,14 @@ def test_figures_of_many_pictures(run_script, tmp_path):
     names = [f"a $ digit_{number}.png" for number in range(6)]
     for name in names:
         draw_three().save(tmp_path / name)
-    result = run_script("predict_CNN.py", *names, cwd=tmp_path)
+    result = run_script("predict_CNN.py", *names, "--figures-dir", "mine", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    answers = [line for line in result.stdout.splitlines() if not line.startswith("Figure")]
-    saved = [line for line in result.stdout.splitlines() if line.startswith("Figure")]
-    assert len(answers) == 6 and all(line.startswith(f"{name}: Digit 3 (") for name, line in zip(names, answers))
-    assert saved == [f"Figure saved to prediction_{page}.png" for page in (1, 2)]
-    for page, size in ((1, (900, 1500)), (2, (900, 300))):
-        with Image.open(tmp_path / f"prediction_{page}.png") as figure:
-            assert figure.size == size
+    predictions, saved = result.stdout.splitlines()[::2], result.stdout.splitlines()[1::2]
+    assert all(line.startswith(f"{name}: Digit 3 (") for name, line in zip(names, predictions))
+    assert saved == [f"Figure saved to {Path('mine', f'prediction_{number}.png')}" for number in range(1, 7)]
+    for number in range(1, 7):
+        with Image.open(tmp_path / "mine" / f"prediction_{number}.png") as figure:
+            assert figure.size == (900, 300)
 
 
 def test_folders(tmp_path, monkeypatch, capsys):
@@ -134,36 +123,89 @@ def test_a_bad_picture_does_not_stop_the_others(run_script, tmp_path):
     assert text.startswith("predict_CNN.py: error: text.png: not a picture")
 
 
-@pytest.mark.parametrize("num_pictures, in_windows", [(5, True), (6, False)])
-def test_few_pictures_are_shown_in_a_window(num_pictures, in_windows, tmp_path, monkeypatch):
-    drawn = []
-    rows = []
-
-    def draw_somewhere(where: str, *data: list) -> bool:
-        rows.append({len(column) for column in data})
-        drawn.append(where)
-        return True
-
-    monkeypatch.setattr(predict_CNN, "show_figure", lambda draw, *data: draw_somewhere("window", *data))
-    monkeypatch.setattr(predict_CNN, "save_figure", lambda path, draw, *data: draw_somewhere(path.name, *data))
+@pytest.mark.parametrize("num_pictures, num_windows", [(5, 5), (6, 0)])
+def test_few_pictures_are_shown_in_windows(num_pictures, num_windows, tmp_path, monkeypatch):
+    saved, shown = [], []
+    monkeypatch.setattr(predict_CNN, "save_figure", lambda path, draw, *data: not saved.append(path.name))
+    monkeypatch.setattr(predict_CNN, "show_figure", lambda draw, *data: shown.append(data))
     (tmp_path / "four.png").write_bytes(encode(draw_four(), "PNG"))
     assert run_predict(monkeypatch, *[str(tmp_path / "four.png")] * num_pictures) == 0
-    assert drawn == (["window"] if in_windows else ["prediction_1.png", "prediction_2.png"])
-    assert rows == ([{5}] if in_windows else [{5}, {1}])  # names, pictures, images, probabilities and answers alike
+    assert saved == [f"prediction_{number}.png" for number in range(1, num_pictures + 1)]
+    assert len(shown) == num_windows
 
 
-def test_more_pictures_than_are_kept_in_memory(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict_CNN, "PICTURES_PER_FIGURE", 2)
+def test_figures_of_pictures_that_are_read(monkeypatch, tmp_path, capsys):
+    """A figure named as a picture is read like any other, and never overwritten, not even through a link."""
     monkeypatch.chdir(tmp_path)
-    names = ["four.png", "blank.png", "four.png", "blank.png", "blank.png", "blank.png", "four.png"]
-    for name, picture in (("four.png", draw_four()), ("blank.png", Image.new("L", (50, 50), 200))):
-        (tmp_path / name).write_bytes(encode(picture, "PNG"))
-    assert run_predict(monkeypatch, *names) == 1
+    Path("figures").mkdir()
+    four = encode(draw_four(), "PNG")
+    for path in (Path("figures", "prediction_1.png"), Path("four.png"), Path("figures", "prediction_4.png")):
+        path.write_bytes(four)
+    if sys.platform != "win32":
+        Path("figures", "prediction_2.png").symlink_to(tmp_path / "four.png")
+    arguments = [str(Path("figures", "prediction_1.png")), "four.png", "four.png"]
+    assert run_predict(monkeypatch, *arguments) == 0
+    assert Path("figures", "prediction_1.png").read_bytes() == Path("four.png").read_bytes() == four
+    saved = [line.split("_")[-1] for line in capsys.readouterr().out.splitlines() if "Figure saved" in line]
+    assert saved == (["2.png", "3.png", "4.png"] if sys.platform == "win32" else ["3.png", "4.png", "5.png"])
+
+
+def test_a_folder_is_read_twice_alike(monkeypatch, tmp_path, capsys):
+    """Neither its figures nor what a Mac hides beside the pictures is read."""
+    monkeypatch.chdir(tmp_path)
+    Path("four.png").write_bytes(encode(draw_four(), "PNG"))
+    for name in ("._four.png", ".hidden/four.png", "more/figures/four.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(encode(draw_four(), "PNG"))
+    for figures_dir in ("figures", "figures", "elsewhere", "elsewhere"):
+        assert run_predict(monkeypatch, ".", "--figures-dir", figures_dir) == 0
+        output, error = capsys.readouterr()
+        lines = [line for line in output.splitlines() if "Figure saved" not in line]
+        names = [line.split(":")[0] for line in lines]
+        assert names == ["four.png", str(Path("more/figures/four.png"))] and error == ""
+
+
+@pytest.mark.parametrize("quoted", ["*.png", "f?ur.png", "[a-f]*.png"])
+def test_patterns_are_expanded(quoted, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("four.png", "fuur.png", "notes.txt"):
+        Path(name).write_bytes(encode(draw_four(), "PNG"))
+    assert run_predict(monkeypatch, "--no-plot", quoted) == 0
+    names = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["four.png", "fuur.png"]
+    Path("[4].png").write_bytes(encode(draw_four(), "PNG"))  # a name, not a pattern
+    assert run_predict(monkeypatch, "--no-plot", "[4].png", "*.gif") == 1
     output, error = capsys.readouterr()
-    answers = [line.split(" (")[0] for line in output.splitlines() if "Figure" not in line]
-    assert answers == ["four.png: Digit 4"] * 3
-    assert error == "predict_CNN.py: error: blank.png: no digit found\n" * 4
-    assert sorted(path.name for path in tmp_path.glob("prediction_*")) == ["prediction_1.png", "prediction_2.png"]
+    assert output.startswith("[4].png: Digit 4") and error.startswith("predict_CNN.py: error: *.gif: no such file")
+
+
+def test_one_argument_that_the_system_refuses(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("four.png").write_bytes(encode(draw_four(), "PNG"))
+    assert run_predict(monkeypatch, "--no-plot", "x" * 300, "four.png") == 1
+    output, error = capsys.readouterr()
+    assert output.startswith("four.png: Digit 4 (")
+    assert error.startswith(f"predict_CNN.py: error: {'x' * 300}: cannot be read (") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[""], ["four.png", ""], ["--model-path", ""]])
+def test_an_empty_argument_is_an_error(arguments, monkeypatch, capsys):
+    assert run_predict(monkeypatch, "--no-plot", *arguments) == 2
+    assert "an empty argument names no file" in capsys.readouterr().err
+
+
+def test_home_is_expanded(monkeypatch, tmp_path, capsys):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    Path("four.png").write_bytes(encode(draw_four(), "PNG"))
+    shutil.copy(MODEL_PATH, tmp_path / "copy.pth")
+    arguments = ("--model-path", "~/copy.pth", "--figures-dir", "~/mine")
+    assert run_predict(monkeypatch, "~/four.png", *arguments) == 0
+    assert "four.png: Digit 4 (" in capsys.readouterr().out and Path("mine", "prediction_1.png").exists()
+    monkeypatch.setattr(predict_CNN, "image_path", "~/four.png")
+    assert run_predict(monkeypatch, "--no-plot") == 0
+    assert not Path("~").exists()
 
 
 def test_folder_named_in_the_script(tmp_path, monkeypatch, capsys):

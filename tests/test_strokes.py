@@ -10,8 +10,8 @@ from conftest import prepare, read_digit
 from generated_digits import STROKES, draw_digit, draw_three
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from digits.picture import decode_picture
-from digits.preparation import find_digits
+from digits.reading.mnist_format import find_digits
+from digits.reading.picture import decode_picture
 
 
 def draw_specks(pencil: ImageDraw.ImageDraw) -> None:

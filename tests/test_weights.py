@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import random
 import subprocess
 import sys
+import tarfile
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -150,7 +153,72 @@ def bad_weights() -> dict[str, bytes]:
         "a list": to_bytes([1, 2, 3]),
         "code": to_bytes(RunsCode()),
         "code in a plain pickle": pickle.dumps(RunsCode()),
+        "code in the format before PyTorch 1.6": to_bytes(RunsCode(), _use_new_zipfile_serialization=False),
+        "a tar archive": tar_archive("storages"),
+        "a tar archive in front of a zip archive": tar_archive("storages") + good,
+        "a zip archive that a tar reader opens": tar_archive("PK\x03\x04") + good,
+        "TorchScript": script_archive(),
+        "no dictionary in the metadata": to_bytes(with_metadata([1])),
     }
+
+
+def tar_archive(name: str) -> bytes:
+    """Return a tar archive of one empty file, whose name is the first thing in it."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    return file.getvalue()
+
+
+def script_archive() -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), file)
+    return file.getvalue()
+
+
+def with_metadata(metadata: object) -> dict:
+    state_dict = CNN().state_dict()
+    setattr(state_dict, "_metadata", metadata)  # noqa: B010
+    return state_dict
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in bad_weights() if "archive" in case or "PyTorch" in case or "pickle" in case]
+)
+def test_old_formats_never_reach_torch_load(case, tmp_path, monkeypatch):
+    """PyTorch up to 2.5.1 runs code from a crafted tar archive in spite of weights_only (CVE-2025-32434)."""
+    path = tmp_path / "cnn_.pth"
+    path.write_bytes(bad_weights()[case])
+    loaded = []
+    monkeypatch.setattr(torch, "load", lambda file, *_, **__: loaded.append(file.getvalue()[:4]) or [])
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: loaded.append(b"jit"))
+    with pytest.raises(ValueError, match=r"cnn_\.pth"):
+        load_weights(path)
+    assert loaded in ([], [b"PK\x03\x04"])
+    with tarfile.open(path) if "tar" in case else contextlib.nullcontext():
+        assert ("tar" in case) <= (loaded == [])
+
+
+def test_weights_of_an_old_pytorch_get_their_own_line(tmp_path):
+    path = tmp_path / "cnn_.pth"
+    path.write_bytes(to_bytes(CNN().state_dict(), _use_new_zipfile_serialization=False))
+    with pytest.raises(
+        ValueError, match=r"cnn_\.pth was saved by an old PyTorch; save it anew with PyTorch 1\.6 or newer"
+    ):
+        load_weights(path)
+
+
+def test_weights_whose_images_were_prepared_differently(tmp_path):
+    """The same keys and shapes, but from before the network deskewed its images: told apart by the file alone."""
+    path = tmp_path / "cnn_.pth"
+    for state_dict in (dict(CNN().state_dict()), with_metadata({"": {"version": 1}})):
+        torch.save(state_dict, path)
+        with pytest.raises(ValueError, match=r"cnn_\.pth is from another version of this project.*train_CNN\.py"):
+            load_weights(path)
+    torch.save(CNN().state_dict(), path)
+    load_weights(path)
 
 
 @pytest.mark.parametrize("case", bad_weights())
