@@ -49,7 +49,7 @@ def prepare_training(
     # until it has seen one of almost 32 MB go (mallopt(3), M_MMAP_THRESHOLD). This makes an epoch a sixth faster.
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
     # Channels last, in memory only: the same network, up to twice as fast on a CPU
-    model = CNN().to(device, memory_format=torch.channels_last)
+    model = CNN().to(device).to(memory_format=torch.channels_last)
     optimizer = Muon(model.parameters(), lr=learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     # One cycle: the learning rate rises to its peak during the first third, then falls to almost 0 (Smith, Topin 2018).
     total_steps = epochs * math.ceil(num_images / batch_size)
@@ -139,7 +139,7 @@ def main() -> None:
     save_weights(model, args.model_path)
     print(f"Weights saved to {args.model_path}")
     seconds = time.perf_counter() - start
-    print(f"Validation accuracy {validation_accuracy:.2f} %, total time {seconds:.1f} s", flush=True)
+    print(f"Validation accuracy {history[-1]['validation_accuracy']:.2f} %, total time {seconds:.1f} s", flush=True)
     figure_path = args.figures_dir / "training_curves.png"
     if not args.no_plot and save_figure(figure_path, draw_training_curves, history, args.epochs):
         show_figure(draw_training_curves, history, args.epochs)

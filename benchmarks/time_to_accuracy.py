@@ -65,7 +65,7 @@ def adamw(epochs: int) -> Recipe:
     """Return the recipe that most of today's scripts would take: AdamW, one cycle, shuffled batches of 128."""
 
     def train(images: Tensor, labels: Tensor) -> Iterator[nn.Module]:
-        model = CNN().layers.to(images.device, memory_format=torch.channels_last)
+        model = CNN().layers.to(images.device).to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(model.parameters())
         total_steps = epochs * math.ceil(len(images) / 128)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=ADAMW_LEARNING_RATE, total_steps=total_steps)

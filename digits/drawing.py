@@ -110,21 +110,40 @@ class Window:
         self.bars.set_data((np.arange(0.5, 110) < 100 * probabilities.T[:, :, np.newaxis]).reshape(10, -1))
 
 
-def open_window(read: Read, format_prediction: Callable[[np.ndarray], str]) -> None:
-    """Open the window, and wait until it is closed or Ctrl-C is pressed. Raises OSError where none can be opened."""
-    from matplotlib import pyplot, rcParams
-
-    rcParams.update({**dict.fromkeys(rcParams.find_all("keymap.[^q]"), ""), "toolbar": "None", "interactive": True})
+def _open_figure() -> Figure | None:
+    """Return an empty figure in a window of its own, or None where matplotlib, set as it is, can open none."""
     try:
+        from matplotlib import pyplot, rcParams
+
+        rcParams.update({**dict.fromkeys(rcParams.find_all("keymap.[^q]"), ""), "toolbar": "None", "interactive": True})
         figure = pyplot.figure("Draw a digit", (8.4, 3.7))
-        if figure.canvas.required_interactive_framework is None:
-            raise ImportError
-    except ImportError:
-        raise OSError("no window can be opened; name a picture, or on Linux install the package python3-tk") from None
+    except Exception:
+        return None
+    return figure if figure.canvas.required_interactive_framework is not None else None
+
+
+def open_window(read: Read, format_prediction: Callable[[np.ndarray], str]) -> None:
+    """Open the window, and wait until it is closed. Raises OSError where none can be opened.
+
+    Ctrl-C and SIGTERM close it, and are then raised as KeyboardInterrupt, as run_script() expects them.
+    """
+    figure = _open_figure()
+    if figure is None:
+        raise OSError("no window can be opened; name a picture, or on Linux install the package python3-tk")
+    from matplotlib import pyplot
+
     window = Window(figure, read, format_prediction)
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        pyplot.close(figure)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: pyplot.close(figure))
+        signal.signal(number, interrupt)
     while pyplot.fignum_exists(figure.number):
         if window.sheet.is_changed:
             window.update()
         figure.canvas.start_event_loop(0.002)  # seconds
+    if interrupts:
+        raise KeyboardInterrupt(interrupts[0])

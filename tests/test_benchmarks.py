@@ -182,7 +182,6 @@ def test_every_kind_of_page_is_what_it_says():
 
 
 def test_numbers_stand_side_by_side():
-    sheet = pages.write_page(pages.PAGES["plain"]._replace(pens=("black",)), [], 80, np.random.default_rng(0))
     images = [np.asarray(draw_digit(0, (28, 28), (6, 4, 22, 24), pen=2.5))] * 5
     for seed in range(20):
         random = np.random.default_rng(seed)

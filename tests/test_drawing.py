@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
 from typing import Any
 
@@ -192,7 +192,7 @@ def test_an_event_between_two_updates_is_not_lost(window):
     assert read(window).startswith("Digits 11 (") and not window.sheet.is_changed
 
 
-@pytest.mark.parametrize("backend", ["", "Agg", "TkAgg"])
+@pytest.mark.parametrize("backend", ["", "Agg", "TkAgg", "abacus", "module://no_such_module.backend", "WebAgg"])
 def test_no_window_can_be_opened(backend, run_script, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", backend)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
@@ -208,7 +208,7 @@ def test_wrong_flags(arguments, monkeypatch, capsys):
     assert "--draw goes neither with pictures nor with --no-plot" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("end", ["close", "interrupt", "key"])
+@pytest.mark.parametrize("end", ["close", "key", signal.SIGINT, signal.SIGTERM])
 def test_the_window_until_it_is_closed(end, shipped_model, monkeypatch):
     """The loop of a real window, on a canvas that claims to have one and whose events are made here."""
     from matplotlib import pyplot
@@ -224,15 +224,17 @@ def test_the_window_until_it_is_closed(end, shipped_model, monkeypatch):
             return
         if end == "close":
             pyplot.close(canvas.figure)
-        elif end == "interrupt":
-            os.kill(os.getpid(), signal.SIGINT)
+        elif isinstance(end, signal.Signals):
+            signal.raise_signal(end)
         else:
             canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", canvas, "q"))
 
     monkeypatch.setattr(FigureCanvasAgg, "start_event_loop", pass_time)
     try:
-        with pyplot.rc_context():
+        is_signal = isinstance(end, signal.Signals)
+        with pyplot.rc_context(), pytest.raises(KeyboardInterrupt) if is_signal else contextlib.nullcontext() as error:
             open_window(lambda drawing: read_digits(drawing, shipped_model), format_prediction)
+        assert not is_signal or error.value.args == (end,)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers):
             signal.signal(number, handler)

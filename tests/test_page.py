@@ -8,7 +8,7 @@ from conftest import prepare, read_digit
 from generated_digits import draw_digit, draw_three
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from digits.reading.page import otsu_threshold
+from digits.reading.page import otsu_threshold, stroke_width
 
 
 def darken(picture: Image.Image) -> Image.Image:
@@ -82,3 +82,14 @@ def test_otsu_threshold():
     best = min(variance_within(limit) for limit in np.linspace(values.min(), values.max(), 500)[1:-1])
     assert variance_within(threshold) < 1.02 * best
     assert 0.3 < otsu_threshold(np.array([0.0, 0, 0, 1, 1])) < 0.7
+
+
+@pytest.mark.parametrize("angle", [0, 22.5, 45, 67.5, 90, 112.5, 135, 157.5])
+@pytest.mark.parametrize("width", [4.3, 10.4])
+def test_stroke_width_is_the_same_in_all_directions(width, angle):
+    """A bar through a picture is measured as wide as it is, its area divided by its length, within 5 %."""
+    rows, columns = np.mgrid[:1001, :1001] - 500.3
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    mask = np.abs(columns * cos + rows * sin) < width / 2
+    length = 1001 / max(abs(cos), abs(sin))
+    assert stroke_width(mask) == pytest.approx(mask.sum() / length, rel=0.05)

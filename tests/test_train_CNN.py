@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 import torch
@@ -299,7 +299,7 @@ def test_curves_are_drawn_when_the_weights_are_saved_and_then_shown(tmp_path, mo
     write_mnist(tmp_path, num_train=150, num_test=10)
     model_path, drawn = tmp_path / "cnn_.pth", []
 
-    def draw(*data: object) -> bool:
+    def draw(*data: Any) -> bool:
         drawn.append((model_path.exists(), len(data[-2]), data[-1]))
         return True
 
