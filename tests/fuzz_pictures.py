@@ -40,7 +40,7 @@ TIME_LIMIT = 5  # seconds a picture
 
 
 def make_files() -> list[tuple[str, bytes]]:
-    """Return the names and the bytes of good pictures, one of each format and mode, some with the orientation of a phone."""
+    """Return the names and the bytes of good pictures, one of each format and mode, some with an orientation."""
     picture = draw_digit(3, (60, 50), (15, 8, 45, 42), pen=4)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -247,13 +247,19 @@ def test_all_of_mnist():
         assert labels.unique().tolist() == list(range(10))
 
 
-LOADER = "import sys; from digits.training.mnist import load_mnist; print(len(load_mnist(sys.argv[1], True, 'cpu')[0]))"
+LOADER = """
+import sys
+from digits.training.mnist import load_mnist
+print("ready", flush=True)
+sys.stdin.readline()
+print(len(load_mnist(sys.argv[1], True, "cpu")[0]))
+"""
 
 
 @needs_mnist
 @pytest.mark.parametrize("turn", range(10))
 def test_two_first_runs_at_once(turn, tmp_path):
-    """Both unpack the archives at the same time, into the same files, and read them."""
+    """Both unpack the archives into the same files, one a little after the other, and read them."""
     raw_dir = tmp_path / "MNIST" / "raw"
     raw_dir.mkdir(parents=True)
     for name, _ in MNIST.resources:
@@ -261,8 +267,14 @@ def test_two_first_runs_at_once(turn, tmp_path):
         content = archive.read_bytes() if archive.exists() else gzip.compress(archive.with_suffix("").read_bytes())
         (raw_dir / name).write_bytes(content)
     command = [sys.executable, "-c", LOADER, str(tmp_path)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": PROJECT_DIR}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, cwd=PROJECT_DIR, **pipes) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        time.sleep(turn / 10)
     results = [process.communicate(timeout=60) for process in processes]
     assert [output for output, _ in results] == ["60000\n"] * 2, results
 

@@ -212,6 +212,17 @@ def test_no_other_program_is_started(tmp_path, monkeypatch, capsys):
     assert trace.exists()  # so the trap works
 
 
+def test_no_other_decoder_sees_a_file(monkeypatch):
+    """Pillow tries one format after the other, and what a decoder of a further one would do is not known."""
+    tried = []
+    Image.init()
+    monkeypatch.setattr(Image, "ID", [*Image.ID, "ODD"])
+    monkeypatch.setitem(Image.OPEN, "ODD", (None, lambda prefix: tried.append(prefix) or False))
+    with pytest.raises(ValueError, match="not a picture that can be read"):
+        decode_picture(io.BytesIO(b"odd bytes of an odd file"))
+    assert not tried
+
+
 def test_an_opened_picture_is_read_as_its_file(tmp_path):
     """Orientation, transparency, depth and size are handled alike, and the picture is left as it was."""
     exif = Image.Exif()

@@ -166,7 +166,7 @@ def test_prediction(num_digits):
     figure = draw(draw_prediction, "folder/a $ \udcff digit.png", picture, digits, probabilities, "Digit 3 (58 %)")
     left, middle, right = figure.axes
     assert left.get_title() == r"a $ \udcff digit.png"
-    assert np.shape(left.images[0].get_array()) == (30, 40, 3) and len(left.lines) == num_digits
+    assert np.asarray(left.images[0].get_array()).shape == (30, 40, 3) and len(left.lines) == num_digits
     for n, line in enumerate(left.lines):
         assert set(np.asarray(line.get_xdata())) == {n, n + 5} and set(np.asarray(line.get_ydata())) == {2, 20}
     seen = np.asarray(middle.images[0].get_array())

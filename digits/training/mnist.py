@@ -27,16 +27,17 @@ def load_mnist(data_dir: str | Path, train: bool, device: str) -> tuple[Tensor, 
     the files there are damaged.
     """
     raw_dir = Path(data_dir) / "MNIST" / "raw"
-    for attempt in range(1, MAX_TRIES + 1):
+    attempt = 1
+    while True:
         try:
             images, labels = _load(data_dir, train, raw_dir)
-            break
+            return images.unsqueeze(1).to(device), labels.to(device)
         except (OSError, ValueError) as error:
             max_tries = MAX_TRIES if isinstance(error, ValueError) else MAX_DOWNLOADS
             if attempt >= max_tries or not _is_changing(raw_dir):
                 raise
-            time.sleep(1)  # of two first runs at once, each may meet the half-written files of the other
-    return images.unsqueeze(1).to(device), labels.to(device)
+        time.sleep(1)  # of two first runs at once, each may meet the half-written files of the other
+        attempt += 1
 
 
 def _load(data_dir: str | Path, train: bool, raw_dir: Path) -> tuple[Tensor, Tensor]:
