@@ -10,7 +10,6 @@ from torch import Tensor
 
 MAX_ROTATION = 12  # degrees
 MAX_SCALING = 0.12  # largest relative change of width and of height
-MAX_SHEAR = 0.15  # largest slant: pixels to the side for each pixel upwards
 MAX_SHIFT = 2  # pixels
 MAX_WARP = 0.15  # largest coefficient of x^2, xy and y^2, in units of half the image
 ELASTICITY = 0.4  # pixels: standard deviation of the shifts that bend the strokes
@@ -31,8 +30,9 @@ def add_strokes(images: Tensor, labels: Tensor) -> Tensor:
     """Return images (N, 1, 28, 28), floats in 0..1, some with strokes added, as their labels (N,) allow."""
     images = images.clone()
     rows = columns = torch.arange(28, device=images.device)
+    chance = torch.rand(len(labels), device=images.device)  # one for all rows, so a serif comes with a lead-in stroke
     for digit, fraction, position, angles, lengths in ADDED_STROKES:
-        chosen = (labels == digit) & (torch.rand(len(labels), device=images.device) < fraction)
+        chosen = (labels == digit) & (chance < fraction)
         digits = images[chosen, 0]  # (n, 28, 28)
 
         def sample(limits: tuple[float, float], count: int = len(digits)) -> Tensor:
@@ -61,19 +61,19 @@ def add_strokes(images: Tensor, labels: Tensor) -> Tensor:
 def augment(images: Tensor, labels: Tensor) -> Tensor:
     """Return images (N, 1, 28, 28), floats in 0..1, each changed at random, without changing its label (N,).
 
-    Strokes are added, then each image is rotated, scaled, slanted, shifted and bent (Simard et al. 2003, "Best
-    practices for convolutional neural networks"). Pixels from outside an image are black (0).
+    Strokes are added, then each image is rotated, scaled, shifted and bent (Simard et al. 2003, "Best practices for
+    convolutional neural networks"), but not slanted, which the network undoes. Pixels from outside are black (0).
     """
     num_images, _, height, width = images.shape
 
     def sample(limit: float) -> Tensor:
         return torch.empty(num_images, device=images.device).uniform_(-limit, limit)
 
-    angle, shear = sample(math.radians(MAX_ROTATION)), sample(MAX_SHEAR)
+    angle = sample(math.radians(MAX_ROTATION))
     scale_x, scale_y = 1 + sample(MAX_SCALING), 1 + sample(MAX_SCALING)
     shift_x, shift_y = sample(2 * MAX_SHIFT / width), sample(2 * MAX_SHIFT / height)  # in units of half the image
     # For each pixel of the result, these two rows give the coordinates in the image that it is taken from.
-    row_x = torch.stack([scale_x * angle.cos(), shear - angle.sin(), shift_x], dim=1)
+    row_x = torch.stack([scale_x * angle.cos(), -angle.sin(), shift_x], dim=1)
     row_y = torch.stack([angle.sin(), scale_y * angle.cos(), shift_y], dim=1)
     matrices = torch.stack([row_x, row_y], dim=1)  # (N, 2, 3)
     grid = F.affine_grid(matrices, list(images.shape), align_corners=False)  # (N, 28, 28, 2)
