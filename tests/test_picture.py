@@ -273,6 +273,13 @@ def test_first_of_several_frames(file_type, is_lossless, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_floats_of_any_size(tmp_path):
+    """Their differences are numbers too: nothing is said of an overflow, which the tests would take for an error."""
+    values = np.where(np.asarray(draw_three()) > 127, np.float32(-3e38), np.float32(3e38))
+    Image.fromarray(values).save(tmp_path / "floats.tif")
+    assert np.unique(np.asarray(read_picture(tmp_path / "floats.tif"))).tolist() == [0, 255]
+
+
 def test_a_stereo_photo_is_one_picture(tmp_path, capsys):
     """The further pictures in the MPO of a phone are the same, smaller or of the other eye."""
     first = ImageOps.invert(draw_three()).convert("RGB")

@@ -121,7 +121,7 @@ def _decode(picture: Image.Image, name: str) -> Image.Image:
     if has_frames:
         print_warning(f"{name}: of several frames or pages only one is read")
     if picture.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would clip at 255
-        values = np.nan_to_num(np.asarray(picture, dtype=np.float32), posinf=0, neginf=0)
+        values = np.nan_to_num(np.asarray(picture, dtype=np.float32), posinf=0, neginf=0).clip(-1e30, 1e30)
         values = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
         picture = Image.fromarray((255 * values).astype(np.uint8)).convert("RGB")
     picture.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
