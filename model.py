@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from digits.deskewing import deskew
 
-TRAINING_SLANT = 0.25  # largest random slant in training: pixels to the side for each pixel upwards
-
 
 class CNN(nn.Module):
     """Two convolutions and two linear layers: 421,834 parameters at ten classes.
@@ -37,8 +35,8 @@ class CNN(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        # In training some slant is left, as noise: what the augmentation adds would be taken out again.
-        return self.layers(deskew(images, max_error=TRAINING_SLANT if self.training else 0))
+        # The training images are deskewed before they are changed at random, and that is for the layers to see.
+        return self.layers(images if self.training else deskew(images))
 
 
 def to_floats(images: Tensor) -> Tensor:

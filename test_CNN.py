@@ -50,16 +50,14 @@ def calibration_error(probabilities: Tensor, labels: Tensor) -> float:
     confidences, predictions = probabilities.max(dim=1)
     surpluses = confidences - (predictions == labels).float()  # on average 0 where the probabilities are honest
     bins = (confidences * NUM_BINS).long().clamp(max=NUM_BINS - 1)
-    sums = surpluses.new_zeros(NUM_BINS).index_add(0, bins, surpluses)
-    return 100 * float(sums.abs().sum()) / len(labels)
+    return 100 * float(surpluses.new_zeros(NUM_BINS).index_add(0, bins, surpluses).abs().sum()) / len(labels)
 
 
 def draw_figures(folder: Path, images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
     """Draw which digits are mistaken for which, and all misclassified images (N, 28, 28), uint8, into `folder`."""
-    predictions = probabilities.argmax(axis=1)
-    if save_figure(folder / "confusion_matrix.png", draw_confusion_matrix, labels, predictions):
+    if save_figure(folder / "confusion_matrix.png", draw_confusion_matrix, labels, probabilities.argmax(axis=1)):
         save_figure(folder / "mistakes.png", draw_mistakes, images, labels, probabilities)
-        show_figure(draw_confusion_matrix, labels, predictions)
+        show_figure(draw_confusion_matrix, labels, probabilities.argmax(axis=1))
         show_figure(draw_mistakes, images, labels, probabilities)
 
 

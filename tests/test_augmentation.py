@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from generated_digits import draw_images
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from digits.deskewing import deskew
 from digits.training import augmentation
 from digits.training.augmentation import add_strokes, augment
 
-LIMITS = ("MAX_ROTATION", "MAX_SCALING", "MAX_SHIFT", "MAX_WARP", "ELASTICITY")
+LIMITS = ("MAX_ROTATION", "MAX_SCALING", "MAX_SHEAR", "MAX_SHIFT", "ELASTICITY")  # augmentation.py's, of augment()
 
 
 def test_augment_draws_for_each_image():
@@ -30,7 +33,7 @@ def test_augment_without_limits_changes_nothing(monkeypatch):
     for name in LIMITS:
         monkeypatch.setattr(augmentation, name, 0)
     images = torch.rand(5, 1, 28, 28)
-    torch.testing.assert_close(augment(images, torch.zeros(5)), images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(augment(images, torch.zeros(5)), deskew(images), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name, limit, farthest", [("MAX_SHIFT", 3, 3.0), ("MAX_ROTATION", 30, 5.0)])
@@ -76,16 +79,20 @@ def test_rotation_keeps_distances(row, column, monkeypatch):
     assert distances.min() > 9.8 and distances.max() < 10.2
 
 
-def test_scaling_keeps_its_limit(monkeypatch):
-    """A dot 10 pixels above the middle comes as far away as 10 / (1 - 0.2), and as near as 10 / (1 + 0.2)."""
+@pytest.mark.parametrize("name", ["MAX_SCALING", "MAX_SHEAR"])
+def test_scaling_and_shear_keep_their_limits(name, monkeypatch):
+    """A dot 10 pixels above the middle comes as far away as 10 / (1 - 0.2), or to the side by 10 times 0.2."""
     for other in LIMITS:
-        monkeypatch.setattr(augmentation, other, 0.2 if other == "MAX_SCALING" else 0)
+        monkeypatch.setattr(augmentation, other, 0.2 if other == name else 0)
     torch.manual_seed(0)
     images = torch.zeros(500, 1, 28, 28)
     images[:, :, 3:5, 13:15] = 1
     moved, places = augment(images, torch.zeros(500))[:, 0], torch.arange(28) - 13.5
     x, y = ((moved.sum(dim=axis) * places).sum(dim=1) / moved.sum(dim=(1, 2)) for axis in (1, 2))
-    assert -12.7 < y.min() < -11.9 and -8.6 < y.max() < -8.1 and x.abs().max() < 0.1
+    if name == "MAX_SCALING":
+        assert -12.7 < y.min() < -11.9 and -8.6 < y.max() < -8.1 and x.abs().max() < 0.1
+    else:
+        assert 1.8 < x.max() < 2.1 and -2.1 < x.min() < -1.8 and (y + 10).abs().max() < 0.1
 
 
 def draw_one(slant: float, width: int = 2) -> torch.Tensor:
@@ -97,134 +104,159 @@ def draw_one(slant: float, width: int = 2) -> torch.Tensor:
     return image
 
 
-def strokes_added(digit: int, images: torch.Tensor, monkeypatch, **limits: object) -> torch.Tensor:
-    """Return what add_strokes() adds to images (N, 1, 28, 28) of a digit, (N, 28, 28), with these limits."""
-    position = limits.get("position", 0)
-    ((angles, lengths),) = (row[3:] for row in augmentation.ADDED_STROKES if row[0] == digit and row[2] == position)
-    row = digit, 1, position, limits.get("angles", angles), limits.get("lengths", lengths)
-    monkeypatch.setattr(augmentation, "ADDED_STROKES", (row,))
-    monkeypatch.setattr(augmentation, "MAX_BEND", limits.get("bend", augmentation.MAX_BEND))
-    torch.manual_seed(0)
-    return (add_strokes(images, torch.full((len(images),), digit)) - images)[:, 0]
-
-
 @pytest.mark.parametrize("slant, column", [(0, 14.5), (-4, 12.5)])
-@pytest.mark.parametrize("digit, side", [(1, -1), (6, 1)])
-def test_strokes_start_at_the_top_and_lead_to_one_side(digit, side, slant, column, monkeypatch):
-    """To the left of a 1 and to the right of a 6, no farther than they are long."""
-    longest = {row[0]: row[4][1] for row in augmentation.ADDED_STROKES}[digit]
-    added = strokes_added(digit, draw_one(slant).repeat(500, 1, 1, 1), monkeypatch)
-    columns = (torch.arange(28) - column) * side
-    assert added.min() >= 0 and added[:, :, columns < -2].max() == 0
-    reach = torch.where(added.amax(dim=1) > 0.5, columns, torch.tensor(-9.0)).amax(dim=1)
-    assert 0.5 * longest * 20 < reach.max() < longest * 20 + 3
-    assert reach.min() < reach.max() / 2  # of different lengths and angles
-    assert added[:, 23:].max() == 0
+def test_strokes_lead_to_the_top_from_the_left(slant, column, monkeypatch):
+    monkeypatch.setattr(augmentation, "LEAD_IN_FRACTION", 1)
+    monkeypatch.setattr(augmentation, "SERIF_FRACTION", 0)
+    monkeypatch.setattr(augmentation, "LEAD_IN_ANGLE", (20, 65))
+    monkeypatch.setattr(augmentation, "LEAD_IN_LENGTH", (0.25, 0.65))
+    monkeypatch.setattr(augmentation, "LEAD_IN_BEND", (0, 0))
+    torch.manual_seed(0)
+    images = draw_one(slant).repeat(500, 1, 1, 1) * 0.9
+    written = add_strokes(images, torch.ones(500, dtype=torch.long))
+    assert (written >= images).all() and written.max() <= 1
+    added = (written - images)[:, 0]
+    assert (added.amax(dim=(1, 2)) > 0.3).all()
+    # None is higher than its pen is wide, lower than 0.65 cos(20 degrees) of the height of 20, or right of the stroke.
+    rows, columns = torch.nonzero(added.amax(dim=0)).unbind(dim=1)
+    assert rows.min() >= 4 - 2 and 4 + 20 * 0.65 * 0.94 - 2 < rows.max() <= 4 + 20 * 0.65 * 0.94 + 2
+    assert column - 20 * 0.65 * 0.91 - 2 <= columns.min() < column - 20 * 0.65 * 0.91 + 2
+    assert columns.max() <= column + 2
+    # The farthest pixel of each lies at its length and angle.
+    y, x = torch.arange(28)[:, None] - 4, torch.arange(28) - column
+    distances = torch.where(added > 0.5, torch.hypot(x, y), torch.tensor(0.0)).amax(dim=(1, 2))
+    assert 20 * 0.25 - 1.5 <= distances.min() < 20 * 0.25 + 2 and 20 * 0.65 - 1.5 < distances.max() <= 20 * 0.65 + 1.5
 
 
-@pytest.mark.parametrize("angle, dx, dy", [(-90, -6, 0), (0, 0, 6), (90, 6, 0), (-45, -4.2, 4.2)])
-def test_angles_of_added_strokes(angle, dx, dy, monkeypatch):
-    image = torch.zeros(1, 1, 28, 28)
-    image[0, 0, 4:24, 13:15] = 1
-    added = strokes_added(1, image, monkeypatch, angles=(angle, angle), lengths=(0.3, 0.3), bend=0)[0]
-    end_x, end_y = 13.5 + dx, 4 + dy
-    whole = torch.maximum(image[0, 0], added)
-    assert whole[round(end_y), round(end_x)] > 0.4
-    distances = torch.hypot(torch.arange(28) - end_x, torch.arange(28)[:, None] - end_y)
-    toward = (torch.arange(28) - end_x) * dx + (torch.arange(28)[:, None] - end_y) * dy
-    assert added[(distances > 2) & (toward > 0)].max() == 0  # nothing beyond its end
-
-
-def test_added_strokes_bend(monkeypatch):
-    """A long stroke to the left, as a chord and at its middle: it is bent to both sides, by chance."""
-    images = draw_one(0).repeat(300, 1, 1, 1)
-    added = strokes_added(1, images, monkeypatch, angles=(-90, -90), lengths=(0.6, 0.6), bend=20)
-    rows = torch.arange(28)
-    middle, end = ((added[:, :, c] * rows).sum(dim=1) / added[:, :, c].sum(dim=1).clamp(min=1e-6) for c in (9, 4))
-    sag = (middle - (4 + end) / 2)[added[:, :, 4].sum(dim=1) > 0.5]
-    assert sag.max() > 0.4 and sag.min() < -0.4
-
-
-@pytest.mark.parametrize("width", [2, 4])
-def test_added_strokes_are_about_as_wide_as_the_digit(width, monkeypatch):
-    images = draw_one(0, width).repeat(300, 1, 1, 1)
-    added = strokes_added(1, images, monkeypatch, angles=(-90, -90), lengths=(0.5, 0.5), bend=0)
-    widths = torch.maximum(images[:, 0], added)[:, :, 9].sum(dim=1)
-    low, high = augmentation.RELATIVE_WIDTH
-    assert low * width - 0.2 < widths.min() < (low + 0.1) * width + 0.2
-    assert (high - 0.1) * width - 0.2 < widths.max() < high * width + 0.2
+@pytest.mark.parametrize("bend, steep, flat", [(0, 45, 45), (20, 25, 65), (-20, 65, 25)])
+def test_strokes_are_bent_in_the_middle(bend, steep, flat, monkeypatch):
+    for name, value in {"FRACTION": 1, "LENGTH": (0.6, 0.6), "ANGLE": (45, 45), "BEND": (bend, bend)}.items():
+        monkeypatch.setattr(augmentation, f"LEAD_IN_{name}", value)
+    monkeypatch.setattr(augmentation, "SERIF_FRACTION", 0)
+    torch.manual_seed(0)
+    images = draw_one(0)
+    added = (add_strokes(images, torch.ones(1, dtype=torch.long)) - images)[0, 0]
+    # Each half is 6 pixels long. Nothing left of the 1 lies farther from them than half a stroke is wide.
+    x, y = 14.5, 4.0
+    points = []
+    for angle in (steep, flat):
+        step = 6 / 60 * torch.arange(61)
+        points.append(torch.stack([y + step * math.cos(math.radians(angle)), x - step * math.sin(math.radians(angle))]))
+        y, x = points[-1][:, -1].tolist()
+    places = torch.cat(points, dim=1).T
+    distances = torch.cdist(torch.cartesian_prod(torch.arange(28.0), torch.arange(28.0)), places).amin(dim=1)
+    distances = distances.reshape(28, 28)[:, :14]
+    assert (added[:, :14][distances > 0.55 * 2 + 0.6] == 0).all() and (added[:, :14][distances < 0.3 * 2] > 0.4).all()
 
 
 @pytest.mark.parametrize("slant, column", [(0, 14.5), (6, 11.5)])
-def test_serifs_are_centred_on_the_lower_end(slant, column, monkeypatch):
+def test_feet_lie_across_the_lower_end(slant, column, monkeypatch):
+    monkeypatch.setattr(augmentation, "LEAD_IN_FRACTION", 1)
+    monkeypatch.setattr(augmentation, "SERIF_FRACTION", 1)
+    monkeypatch.setattr(augmentation, "SERIF_ANGLE", (90, 90))
+    torch.manual_seed(0)
     images = draw_one(slant).repeat(500, 1, 1, 1)
-    added = strokes_added(1, images, monkeypatch, position=1, angles=(90, 90), bend=0)
-    rows, columns = (added.amax(dim=axis) > 0.3 for axis in (2, 1))
-    assert rows.any(dim=0).nonzero().min() >= 21
-    right = torch.arange(28) - column
-    sides = [torch.where(columns, side * right, torch.tensor(0.0)).amax(dim=1) for side in (-1, 1)]
-    assert (sides[0] - sides[1]).abs().max() <= 1.5
-    assert (
-        20 * 0.4 / 2 - 1 <= sides[1].min() < 20 * 0.4 / 2 + 1.5
-        and 20 * 0.9 / 2 - 1 < sides[1].max() <= 20 * 0.9 / 2 + 1.5
-    )
+    added = (add_strokes(images, torch.ones(500, dtype=torch.long)) - images)[:, 0]
+    # Below the longest upstroke there is nothing but the foot: around row 23, as far to the left as to the right.
+    lower = added[:, 21:].amax(dim=0).nonzero()
+    assert lower[:, 0].min() + 21 >= 22 and lower[:, 0].max() + 21 <= 24
+    columns = torch.arange(28) - column
+    left, right = (torch.where(added[:, 23] > 0.5, side * columns, torch.tensor(0.0)).amax(dim=1) for side in (-1, 1))
+    assert (left - right).abs().max() <= 1
+    assert 20 * 0.4 / 2 - 1 <= right.min() < 20 * 0.4 / 2 + 1 and 20 * 0.9 / 2 - 1 < right.max() <= 20 * 0.9 / 2 + 1
 
 
-def test_a_fraction_of_the_digits_in_the_table_gets_strokes():
+@pytest.mark.parametrize("width", [2, 4])
+def test_feet_are_about_as_wide_as_the_stroke(width, monkeypatch):
+    monkeypatch.setattr(augmentation, "LEAD_IN_FRACTION", 1)
+    monkeypatch.setattr(augmentation, "SERIF_FRACTION", 1)
+    monkeypatch.setattr(augmentation, "SERIF_ANGLE", (90, 90))
+    torch.manual_seed(0)
+    images = draw_one(0, width).repeat(500, 1, 1, 1)
+    written = add_strokes(images, torch.ones(500, dtype=torch.long))
+    widths = written[:, 0, 14:, 14 + width].sum(dim=1)  # right of the stroke
+    assert 0.6 * width - 0.1 < widths.min() < 0.7 * width and width < widths.max() < 1.1 * width + 0.1
+
+
+def test_feet_rise_and_fall(monkeypatch):
+    monkeypatch.setattr(augmentation, "LEAD_IN_FRACTION", 1)
+    monkeypatch.setattr(augmentation, "SERIF_FRACTION", 1)
+    monkeypatch.setattr(augmentation, "SERIF_LENGTH", (0.8, 0.8))
+    torch.manual_seed(0)
+    images = draw_one(0).repeat(500, 1, 1, 1)
+    right = add_strokes(images, torch.ones(500, dtype=torch.long))[:, 0, 16:, 20]  # 5.5 columns from the middle
+    rises = 23 - (right * torch.arange(16, 28)).sum(dim=1) / right.sum(dim=1)
+    farthest = 5.5 * math.tan(math.radians(20))
+    assert farthest - 0.5 < rises.max() < farthest + 0.3 and -farthest - 0.3 < rises.min() < -farthest + 0.5
+
+
+def test_only_a_share_of_the_strokes_comes_with_a_foot(monkeypatch):
+    monkeypatch.setattr(augmentation, "LEAD_IN_FRACTION", 1)
+    torch.manual_seed(0)
+    written = add_strokes(draw_one(0).repeat(1000, 1, 1, 1), torch.ones(1000, dtype=torch.long))
+    share = (written[:, 0, 23, 17] > 0).float().mean()
+    assert 0.8 * augmentation.SERIF_FRACTION < share < 1.2 * augmentation.SERIF_FRACTION
+
+
+def test_only_a_share_of_the_ones_gets_an_upstroke():
     torch.manual_seed(0)
     images, labels = draw_one(0).repeat(5000, 1, 1, 1), torch.arange(5000) % 10
     before = images.clone()
     is_changed = (add_strokes(images, labels) != images).flatten(1).any(dim=1)
     assert torch.equal(images, before)
-    fractions = {1: 0.5, 6: 0.3}
-    assert set(labels[is_changed].tolist()) == set(fractions)
-    for digit, fraction in fractions.items():
-        assert abs(is_changed[labels == digit].float().mean() - fraction) < 0.08
+    assert set(labels[is_changed].tolist()) == {1}
+    assert (
+        0.7 * augmentation.LEAD_IN_FRACTION
+        < is_changed[labels == 1].float().mean()
+        < 1.3 * augmentation.LEAD_IN_FRACTION
+    )
 
 
-def test_strokes_of_other_digits_and_of_empty_images():
+def test_strokes_of_no_ones_and_of_none_to_be_seen(monkeypatch):
+    monkeypatch.setattr(augmentation, "LEAD_IN_FRACTION", 1)
     images = torch.rand(3, 1, 28, 28)
     assert torch.equal(add_strokes(images, torch.tensor([0, 7, 9])), images)
     assert add_strokes(images[:0], torch.zeros(0, dtype=torch.long)).shape == (0, 1, 28, 28)
-    assert add_strokes(torch.zeros(30, 1, 28, 28), torch.ones(30, dtype=torch.long)).isfinite().all()
+    assert add_strokes(torch.zeros(3, 1, 28, 28), torch.ones(3, dtype=torch.long)).isfinite().all()
 
 
-def test_augment_adds_strokes(monkeypatch):
+def test_augment_adds_strokes_and_then_deskews(monkeypatch):
     for name in LIMITS:
         monkeypatch.setattr(augmentation, name, 0)
-    images = draw_one(0).repeat(100, 1, 1, 1)
+    monkeypatch.setattr(augmentation, "SERIF_FRACTION", 1)
+    images, labels = draw_one(4).repeat(100, 1, 1, 1), torch.arange(100) % 10
     torch.manual_seed(0)
-    is_changed = {n: (augment(images, torch.full((100,), n)) - images).abs().amax() > 0.5 for n in (1, 4, 6)}
-    assert is_changed == {1: True, 4: False, 6: True}
-
-
-def test_warp_curves_a_line(monkeypatch):
-    """A vertical line becomes a parabola: its ends move to one side together, by at most the limit."""
-    for name in LIMITS:
-        monkeypatch.setattr(augmentation, name, 0)
-    monkeypatch.setattr(augmentation, "MAX_WARP", 0.2)
+    expected = deskew(add_strokes(images, labels))
     torch.manual_seed(0)
-    images = torch.zeros(500, 1, 28, 28)
-    images[:, :, :, 13:15] = 1
-    warped = augment(images, torch.zeros(500))[:, 0]
-    columns = (warped * (torch.arange(28) - 13.5)).sum(dim=2) / warped.sum(dim=2).clamp(min=1e-6)
-    assert columns[:, 13:15].abs().max() < 0.2  # the middle stays
-    top, bottom = columns[:, 4], columns[:, 23]
-    torch.testing.assert_close(top, bottom, rtol=0, atol=0.5)
-    farthest = 0.2 * (9.5 / 14) ** 2 * 14
-    assert 0.8 * farthest < top.max() < farthest + 0.4 and -farthest - 0.4 < top.min() < -0.8 * farthest
+    torch.testing.assert_close(augment(images, labels), expected, rtol=0, atol=1e-5)
 
 
-def test_no_bicubic_operation():
-    """Apple's GPUs have none before PyTorch 2.6 (upsample_bicubic2d)."""
-    operations = []
+def test_no_bicubic_operation_but_on_the_cpu():
+    """Apple's GPUs have none before PyTorch 2.6 (upsample_bicubic2d): only a matrix of 5x5 is interpolated so."""
+    shapes = []
 
     class Recorder(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            operations.append(str(func))
+            if "bicubic" in str(func):
+                shapes.append((tuple(args[0].shape), args[0].device.type))
             return func(*args, **(kwargs or {}))
 
     with Recorder():
         augment(torch.rand(3, 1, 28, 28), torch.tensor([1, 6, 8]))
-    assert any("grid_sampler" in name for name in operations)
-    assert not any("bicubic" in name for name in operations)
+    assert set(shapes) <= {((1, 1, 5, 5), "cpu")}
+
+
+def test_elastic_shifts_are_interpolated_bicubically(monkeypatch):
+    """As PyTorch's own operation does it, on a line that is bent by known shifts."""
+    for name in LIMITS:
+        monkeypatch.setattr(augmentation, name, 0)
+    monkeypatch.setattr(augmentation, "ELASTICITY", 1)
+    torch.manual_seed(0)
+    points = torch.randn(1, 2, 5, 5)
+    monkeypatch.setattr(torch, "randn", lambda *size, device: points)
+    images = torch.rand(1, 1, 28, 28)
+    shifts = torch.nn.functional.interpolate(points * 2 / 28, size=(28, 28), mode="bicubic", align_corners=True)
+    identity = torch.eye(3)[None, :2]
+    grid = torch.nn.functional.affine_grid(identity, [1, 1, 28, 28], align_corners=False) + shifts.permute(0, 2, 3, 1)
+    expected = torch.nn.functional.grid_sample(deskew(images), grid, align_corners=False)
+    torch.testing.assert_close(augment(images, torch.zeros(1)), expected, rtol=0, atol=1e-4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from digits.deskewing import deskew
-from model import CNN, TRAINING_SLANT
+from model import CNN
 
 
 def bars(slant: float, width: float = 3) -> torch.Tensor:
@@ -50,17 +50,10 @@ def test_deskew_takes_each_image_by_itself():
     torch.testing.assert_close(together[[1, 3]], images[[1, 3]], rtol=0, atol=1e-4)  # nothing leans
 
 
-def test_some_slant_is_left_in_training():
-    """Each image keeps a slant of its own, up to the limit; in evaluation mode none does."""
-    torch.manual_seed(0)
-    images = bars(0.4).repeat(300, 1, 1, 1)
+def test_the_network_deskews_what_it_reads():
+    """In training it does not: augment() has done so before it changed the images."""
+    images = torch.cat([bars(0.4), bars(-0.3, width=5)])
     network = CNN()
     network.layers = torch.nn.Sequential()  # what the layers are given
-    for leaning in (deskew(images, max_error=TRAINING_SLANT), network.train()(images)):
-        ends = [sides(image[None])[[0, -1]] for image in leaning]
-        slants = torch.stack([(top - bottom) / 18 for top, bottom in ends])
-        assert 0.9 * TRAINING_SLANT < slants.max() < TRAINING_SLANT + 0.02
-        assert -TRAINING_SLANT - 0.02 < slants.min() < -0.9 * TRAINING_SLANT
-    random_state = torch.get_rng_state()
     assert torch.equal(network.eval()(images), deskew(images))
-    assert torch.equal(torch.get_rng_state(), random_state)  # nothing of chance
+    assert torch.equal(network.train()(images), images)

@@ -267,8 +267,10 @@ def test_two_first_runs_at_once(turn, tmp_path):
         content = archive.read_bytes() if archive.exists() else gzip.compress(archive.with_suffix("").read_bytes())
         (raw_dir / name).write_bytes(content)
     command = [sys.executable, "-c", LOADER, str(tmp_path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen(command, text=True, cwd=PROJECT_DIR, **pipes) for _ in range(2)]
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen(command, text=True, cwd=PROJECT_DIR, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(2)
+    ]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:

@@ -197,7 +197,6 @@ def no_augmentation(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def train_on_one_image(monkeypatch, epoch_images: int, batch_size: int, augment: Callable = no_augmentation) -> CNN:
     """Show a new model the same image time after time, with steps of length 0; return it as the epoch left it."""
     monkeypatch.setattr(train_CNN, "augment", augment)
-    monkeypatch.setattr("model.TRAINING_SLANT", 0)
     torch.manual_seed(0)
     image = torch.from_numpy(draw_images(1, seed=3)[0])[:, None]
     model, optimizer, scheduler = train_CNN.prepare_training(epoch_images, 1, "cpu", batch_size)
