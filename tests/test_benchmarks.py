@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import ablation
 import numpy as np
 import own_pictures
 import pages
@@ -35,26 +36,27 @@ def test_quick_comparison(tmp_path, monkeypatch, capsys):
         "| ours, default",
         "| ours, 4 epochs",
         "| ours, 1 epoch",
+        "| AdamW, 4 epochs",
         "| classic",
         "| PyTorch example",
     ]
-    assert [row[1] for row in rows[1:]] == ["2", "2", "1", "2", "2"]
+    assert [row[1] for row in rows[1:]] == ["2", "2", "1", "2", "2", "2"]
     assert all(re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d", row[3]) for row in rows[1:])
     with Image.open(figure_path) as figure:
         assert figure.size == (800, 500)
 
 
 def test_table_of_known_runs(capsys):
-    """Ours is there after 10 s on average, with both seeds; the slow one after 40 s, with one of its two seeds."""
+    """The first is there after 10 s on average, with both seeds; the slow one after 40 s, with one of its two seeds."""
     results = {
-        "ours, 1 epoch": [[(12.0, 99.1)], [(8.0, 99.3)]],
+        "ours, default": [[(12.0, 99.1)], [(8.0, 99.3)]],
         "slow": [[(20.0, 98.0), (40.0, 99.0)], [(20.0, 98.0), (40.0, 98.5)]],
         "slower": [[(50.0, 90.0)], [(70.0, 90.2)]],
     }
     time_to_accuracy.print_table(results)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
     assert all(len(row) == len(rows[0]) for row in rows)
-    assert rows[2] == ["ours, 1 epoch", "1", "10.0", "99.20 ± 0.14", "10", "1.0", "8 (1 of 2 runs)", ""]
+    assert rows[2] == ["ours, default", "1", "10.0", "99.20 ± 0.14", "10", "1.0", "8 (1 of 2 runs)", "1.0"]
     assert rows[3] == ["slow", "2", "20.0", "98.75 ± 0.35", "40 (1 of 2 runs)", "4.0", "never", ""]
     assert rows[4] == ["slower", "1", "60.0", "90.10 ± 0.14", "never", "", "never", ""]
 
@@ -133,7 +135,20 @@ def test_labels_that_are_none(text, tmp_path):
         own_pictures.read_rows(tmp_path / "labels.csv")
 
 
-@pytest.mark.parametrize("benchmark", [own_pictures, pages, speed, time_to_accuracy])
+def test_quick_ablation(tmp_path, monkeypatch, capsys):
+    """A row for each change, and one for the shifted copies of the default, which alone are evaluated otherwise."""
+    write_mnist(tmp_path / "data", num_train=1200, num_test=10)
+    some = ("default", "no augmentation", "no deskewing", "AdamW, learning rate 0.003")
+    monkeypatch.setattr(ablation, "VARIANTS", {name: ablation.VARIANTS[name] for name in some})
+    monkeypatch.setattr(ablation, "EPOCHS", (1, 2))
+    monkeypatch.setattr(sys, "argv", ["ablation.py", "--quick", "--seeds", "2", "--data-dir", str(tmp_path / "data")])
+    ablation.main()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows[2:]] == ["default", "mean logits of five shifted copies", *some[1:]]
+    assert len({tuple(row[1:]) for row in rows[2:]}) == 5 and all(len(row) == 5 for row in rows[2:])
+
+
+@pytest.mark.parametrize("benchmark", [ablation, own_pictures, pages, speed, time_to_accuracy])
 def test_help(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "--help"])
     with pytest.raises(SystemExit) as exit_info:
@@ -201,4 +216,4 @@ def test_table_of_pages(generated_mnist, tmp_path, monkeypatch, capsys):
     assert [row[0] for row in rows] == ["page", "---", "plain", "two shadows", "**all**"]
     assert all(len(row) == len(rows[0]) for row in rows)
     assert float(rows[2][1].split()[0]) >= 60 and rows[2][-1] == "0 of 1" and rows[4][-1].endswith(" of 2")
-    assert lines[-1] == f"Sheet saved to {tmp_path / 'sheet.png'}" and (tmp_path / "sheet.png").exists()
+    assert lines[-1] == f"Figure saved to {tmp_path / 'sheet.png'}" and (tmp_path / "sheet.png").exists()
