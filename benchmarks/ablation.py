@@ -76,7 +76,7 @@ def train(name: str, epochs: int, seed: int, images: Tensor, labels: Tensor) -> 
     """Return the model that train_CNN.py trains with one change on images (N, 1, 28, 28), uint8, and labels (N,)."""
     changes, learning_rate = VARIANTS[name]
     torch.manual_seed(seed)
-    with patch.multiple(train_CNN, SEED=seed, **changes):
+    with patch.multiple(train_CNN, SEED=seed, **changes):  # SEED, since it takes one name at least: default has none
         device, batch_size = str(images.device), train_CNN.BATCH_SIZE
         model, optimizer, scheduler = train_CNN.prepare_training(len(images), epochs, device, batch_size, learning_rate)
         for _ in range(epochs):

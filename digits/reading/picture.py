@@ -20,7 +20,6 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF"
 MAX_PIXELS = 50_000_000  # pixels of a picture that is decoded whole; a JPEG is reduced meanwhile and may be larger
 PICTURE_SIZE = 640  # pixels of the longer side; larger pictures are reduced, which also smooths the grain of the paper
 
-
 NO_PICTURE = "not a picture that can be read; save it as PNG or JPEG"
 TOO_LARGE = f"more than {MAX_PIXELS // 10**6} million pixels; make the picture smaller"
 DAMAGED = "the picture is damaged; save it anew as PNG or JPEG"
