@@ -14,27 +14,31 @@ import numpy as np
 import torch
 from PIL import Image
 
-from digits.command_line import PROJECT_DIR, add_shared_flags, path_argument, print_error, run_script
+from digits.command_line import PROJECT_DIR, add_shared_flags, path_argument, print_error, print_warning, run_script
 from digits.drawing import open_window
 from digits.plots import draw_prediction, save_figure, show_figure
-from digits.reading.mnist_format import Digit, find_digits
+from digits.reading.digits import Digit, find_digits, join_digits
+from digits.reading.finder import Finder
 from digits.reading.picture import figure_paths, find_pictures, read_picture
-from digits.weights import load_weights
+from digits.weights import load_finder, load_weights
 from model import CNN, predict_logits
 
 image_path = "handwritten_digit.png"  # the picture to read; a relative path starts at the folder of this script
 
 CONFIDENT = 0.8  # probability; below it the second best digit is printed as well
+MAX_UNREAD = 0.25  # fraction of the ink that may be in no digit without a warning
 MAX_WINDOWS = 5  # figures shown one after the other; more are only saved
 
 
-def read_digits(picture: str | Path | Image.Image, model: CNN) -> tuple[list[Digit], np.ndarray]:
-    """Return the digits in a picture, from left to right, and their probabilities (number of digits, 10) in 0..1.
+def read_digits(
+    picture: str | Path | Image.Image, model: CNN, finder: Finder | None = None
+) -> tuple[list[Digit], np.ndarray]:
+    """Return the digits in a picture, line by line, and their probabilities (number of digits, 10) in 0..1.
 
-    `picture` is a file's path or a picture that Pillow has opened. Raises OSError when the file cannot be read, and
-    ValueError when it is no picture or shows no digit.
+    `picture` is a file's path or a picture that Pillow has opened; the finder is ours by default. Raises OSError when
+    a file cannot be read, and ValueError when it is no picture or shows no digit.
     """
-    digits = find_digits(read_picture(picture))
+    digits, _ = find_digits(read_picture(picture), finder or load_finder())
     return digits, predict_probabilities([digit.image for digit in digits], model)
 
 
@@ -45,15 +49,19 @@ def predict_probabilities(images: list[np.ndarray], model: CNN) -> np.ndarray:
     return logits.softmax(dim=1).cpu().numpy()
 
 
-def format_prediction(probabilities: np.ndarray) -> str:
-    """Return `Digits 42 (99.98 %, 97.10 %)` for probabilities (N, 10), or `Digit 3 (58.12 %), perhaps 8 (37.40 %)`."""
-    number = "".join(str(row.argmax()) for row in probabilities)
-    confidences = ", ".join(f"{100 * row.max():.2f} %" for row in probabilities)
-    text = f"{'Digit' if len(number) == 1 else 'Digits'} {number} ({confidences})"
-    for row in probabilities[probabilities.max(axis=1) < CONFIDENT]:
-        second, first = row.argsort()[-2:]
-        which = "" if len(number) == 1 else f"the {first} "
-        text += f", {which}perhaps {second} ({100 * row[second]:.2f} %)"
+def format_prediction(digits: list[Digit], probabilities: np.ndarray) -> str:
+    """Return `Digit 8 (99.98 %)`, or `Digits 407 15 / 30 (at least 97.10 %)`, for probabilities (number of digits, 10).
+
+    A digit that is not CONFIDENT is named with its position and the second best: `, digit 3 is 5 or 6 (20.10 %)`.
+    """
+    confidences, is_one = 100 * probabilities.max(axis=1), len(digits) == 1
+    text = f"{'Digit' if is_one else 'Digits'} {join_digits(digits, probabilities.argmax(axis=1))}"
+    text += f" ({'' if is_one else 'at least '}{confidences.min():.2f} %)"
+    for number, row in enumerate(probabilities, start=1):
+        if row.max() < CONFIDENT:
+            second, first = row.argsort()[-2:]
+            which = "perhaps" if is_one else f"digit {number} is {first}, perhaps"
+            text += f", {which} {second} ({100 * row[second]:.2f} %)"
     return text
 
 
@@ -62,7 +70,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predicts the handwritten digits in pictures.")
     parser.add_argument("images", nargs="*", type=path_argument, metavar="IMAGE", help="picture or folder")
     parser.add_argument("--draw", action="store_true", help="open a window to draw digits in")
-    add_shared_flags(parser, "--model-path", "--figures-dir", "--no-plot", "--device")
+    add_shared_flags(parser, "--model-path", "--finder-path", "--figures-dir", "--no-plot", "--device")
     args = parser.parse_args()
     if args.draw and (args.images or args.no_plot):
         parser.error("--draw goes neither with pictures nor with --no-plot")
@@ -72,9 +80,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Read every picture that was asked for. Return the exit status: 1 if one of them could not be read, else 0."""
     args = parse_arguments()
-    model = load_weights(args.model_path, args.device)
+    model, finder = load_weights(args.model_path, args.device), load_finder(args.finder_path, args.device)
     if args.draw:
-        open_window(lambda drawing: read_digits(drawing, model), format_prediction)
+        open_window(lambda drawing: read_digits(drawing, model, finder), format_prediction)
         return 0
     names, folder = (args.images, Path()) if args.images else ([os.path.expanduser(image_path)], PROJECT_DIR)
     pictures = find_pictures(names, folder, args.figures_dir)
@@ -83,15 +91,19 @@ def main() -> int:
     for name, path in pictures:
         try:
             picture = read_picture(path)
-            digits, probabilities = read_digits(picture, model)
+            digits, unread = find_digits(picture, finder)
         except (OSError, ValueError) as error:
             print_error(f"{name}: {error}")
             status = 1
             continue
-        print(f"{name}: {format_prediction(probabilities)}", flush=True)
-        if not args.no_plot:
-            figure = name, picture, digits, probabilities, format_prediction(probabilities)
-            if save_figure(next(unused_paths), draw_prediction, *figure) and len(pictures) <= MAX_WINDOWS:
+        probabilities = predict_probabilities([digit.image for digit in digits], model)
+        prediction = format_prediction(digits, probabilities)
+        print(f"{name}: {prediction}", flush=True)
+        if unread > MAX_UNREAD:
+            print_warning(f"{name}: {100 * unread:.0f} % of the ink is in no digit; crop the picture if some are missing")
+        figure = name, picture, digits, probabilities, prediction
+        if not args.no_plot and save_figure(next(unused_paths), draw_prediction, *figure):
+            if len(pictures) <= MAX_WINDOWS:
                 show_figure(draw_prediction, *figure)
     return status
 

@@ -1,20 +1,21 @@
 """Counts how many pictures of digits, each named with its label in a CSV file, are read as predict_CNN.py reads them.
 
-The file has the columns path (from its own folder) and label, and may have kind and polarity, for which the accuracy is
-printed as well, and source. By source the pictures are split into two halves: every second one, in alphabetical
-order. With several weights the accuracies are means over them, and a mistake is what most of them misread.
+The file has the columns path (from its own folder) and label, and may have kind, for which all is counted as well. A
+label holds the digits of a picture, with spaces between numbers and slashes between lines; one without a digit (empty,
+none, letters, printed) means that nothing should be found. Several finders give means over them.
 Run it: python benchmarks/own_pictures.py labels.csv
-or, to see what is lost without any preparation: python benchmarks/own_pictures.py labels.csv --naive squeeze
+or, to see what single digits lose without any preparation: python benchmarks/own_pictures.py labels.csv --naive squeeze
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import difflib
 import sys
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Callable, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -23,13 +24,15 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from digits.command_line import MODEL_PATH, run_script
+from digits.command_line import FINDER_PATH, add_shared_flags, run_script
 from digits.plots import save_figure
-from digits.reading.mnist_format import IMAGE_SIZE, find_digits, fit_into_image
-from digits.reading.page import otsu_threshold
+from digits.reading.digits import find_digits
+from digits.reading.finder import Finder
+from digits.reading.mnist_format import IMAGE_SIZE, fit_into_image
 from digits.reading.picture import read_picture
-from digits.weights import load_weights
-from predict_CNN import format_prediction, predict_probabilities
+from digits.weights import load_finder, load_weights
+from model import CNN
+from predict_CNN import CONFIDENT, predict_probabilities
 from test_CNN import calibration_error
 
 SHEET_PATH = Path("misread_pictures.png")
@@ -67,61 +70,80 @@ def crop_and_centre(picture: Image.Image) -> np.ndarray:
     return fit_into_image(Image.fromarray(light.astype(np.uint8)))
 
 
-def find_one_digit(picture: Image.Image) -> np.ndarray:
-    """Return the image (28, 28), uint8, of the digit in a picture as predict_CNN.py reads it.
+def otsu_threshold(values: np.ndarray) -> float:
+    """Return the threshold that best separates values of any shape into two groups.
 
-    Raises ValueError when there is none, or more than one.
+    The groups' means differ most, given their sizes (Otsu 1979, "A threshold selection method from gray-level
+    histograms").
     """
-    digits = find_digits(picture)
-    if len(digits) > 1:
-        raise ValueError("split into several digits")
-    return digits[0].image
+    values = np.sort(values, axis=None).astype(np.float64)
+    num_low, sum_low = np.arange(1, values.size), values.cumsum()[:-1]
+    num_high, sum_high = values.size - num_low, values.sum() - sum_low
+    separation = num_low * num_high * (sum_high / num_high - sum_low / num_low) ** 2
+    best = separation.argmax()
+    return float(values[best : best + 2].mean())
 
 
 WAYS = {"squeeze": squeeze, "inverted": squeeze_inverted, "border": squeeze_by_border, "crop": crop_and_centre}
 
 
+class Result(NamedTuple):
+    """What is read in one picture."""
+
+    digits: str  # predicted, line by line
+    images: list[np.ndarray]  # (28, 28) each
+    probabilities: np.ndarray  # (number of digits, 10)
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of the CSV file, with a half (first or second) added. Raises ValueError when it has no digits."""
+    """Return the rows of the CSV file, with the digits of the label alone. Raises ValueError when it has no labels."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    if not rows or any(not row.get("path") or row.get("label") not in set("0123456789") for row in rows):
-        raise ValueError(f"{path} needs the columns path and label, with a label from 0 to 9 in each row")
-    sources = sorted({row.get("source", "") for row in rows})
+    if not rows or any(not row.get("path") or row.get("label") is None for row in rows):
+        raise ValueError(f"{path} needs the columns path and label")
     for row in rows:
-        row["half"] = ("first", "second")[sources.index(row.get("source", "")) % 2]
+        row["digits"] = "".join(letter for letter in row["label"] if letter.isdigit())
     return rows
 
 
-def read_images(
-    rows: list[dict[str, str]], folder: Path, way: Callable[[Image.Image], np.ndarray]
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return an image (28, 28) for each row, and whether it could be made (N,); it is black where it could not."""
-    images, is_read = [], np.ones(len(rows), dtype=bool)
-    for index, row in enumerate(rows):
-        try:
-            images.append(way(read_picture(folder / row["path"])))
-        except (OSError, ValueError) as error:
-            print(f"refused: {row['path']}: {error}")
-            is_read[index] = False
-            images.append(np.zeros((IMAGE_SIZE, IMAGE_SIZE), dtype=np.uint8))
-    return images, is_read
+def read_result(path: Path, model: CNN, find_images: Callable[[Image.Image], list[np.ndarray]]) -> Result:
+    """Return what is read in the picture at `path`: nothing where it is refused."""
+    try:
+        images = find_images(read_picture(path))
+    except (OSError, ValueError):
+        return Result("", [], np.zeros((0, 10)))
+    probabilities = predict_probabilities(images, model)
+    return Result("".join(map(str, probabilities.argmax(axis=1))), images, probabilities)
 
 
-def print_table(rows: list[dict[str, str]], shares: np.ndarray) -> None:
-    """Print the accuracy by kind, polarity and half. `shares` (N,), 0..1, says how many of the weights are right."""
-    print("| pictures | number | all | first half | second half |")
-    print("|---|---:|---:|---:|---:|")
-    groups = [("all", "", "")]
-    for column in ("kind", "polarity"):
-        groups += [(value, column, value) for value in sorted({row.get(column) or "" for row in rows} - {""})]
-    for name, column, value in groups:
-        in_group = np.array([not column or row.get(column) == value for row in rows])
-        cells = []
-        for half in ("", "first", "second"):
-            chosen = in_group & np.array([half in ("", row["half"]) for row in rows])
-            cells.append(f"{100 * shares[chosen].mean():.2f} % of {chosen.sum()}" if chosen.any() else "none")
-        print(f"| {name} | {in_group.sum()} | " + " | ".join(cells) + " |")
+def count_read(label: str, digits: str) -> int:
+    """Return how many digits of a label are read, in their order."""
+    blocks = difflib.SequenceMatcher(None, label, digits, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks)
+
+
+def print_table(rows: list[dict[str, str]], runs: list[list[Result]]) -> None:
+    """Print, by kind, what is read: means over the finders, each of which gave a result for each row."""
+    print("| pictures | number | read in full | digits read | right count | surely wrong |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for kind in ["all", *sorted({row.get("kind") or "" for row in rows} - {""})]:
+        chosen = [
+            (row["digits"], result)
+            for results in runs
+            for row, result in zip(rows, results)
+            if kind in ("all", row.get("kind"))
+        ]
+        full = [label == result.digits for label, result in chosen]
+        num_digits = sum(len(label) for label, _ in chosen)
+        num_read = sum(count_read(label, result.digits) for label, result in chosen)
+        right_count = [len(label) == len(result.digits) for label, result in chosen]
+        sure = [
+            label != result.digits and len(result.digits) > 0 and result.probabilities.max(axis=1).min() >= CONFIDENT
+            for label, result in chosen
+        ]
+        cells = [f"{100 * np.mean(values):.2f} %" for values in (full, right_count, sure)]
+        digits_read = f"{100 * num_read / num_digits:.2f} %" if num_digits else "-"
+        print(f"| {kind} | {len(chosen) // len(runs)} | {cells[0]} | {digits_read} | {cells[1]} | {cells[2]} |")
 
 
 def draw_sheet(figure: Figure, pictures: list[Image.Image], images: list[np.ndarray], titles: list[str]) -> None:
@@ -139,40 +161,44 @@ def draw_sheet(figure: Figure, pictures: list[Image.Image], images: list[np.ndar
 
 
 def main() -> None:
-    """Read all pictures; print accuracies, calibration and mistakes, and draw the mistakes."""
-    parser = argparse.ArgumentParser(description="Counts how many of your pictures are read right.")
+    """Read all pictures; print a table, calibration, time and mistakes, and draw the mistakes of the first finder."""
+    parser = argparse.ArgumentParser(description="Counts how many of your pictures are read in full.")
     parser.add_argument("labels", type=Path, help="CSV file with the columns path and label")
-    parser.add_argument("--naive", choices=WAYS, help="squeeze the pictures to 28x28 instead of preparing them")
-    parser.add_argument(
-        "--model-path", type=Path, nargs="+", default=[MODEL_PATH], help="one or more files of weights (default: ours)"
-    )
+    parser.add_argument("--naive", choices=WAYS, help="make an image of the whole picture instead of finding digits")
+    parser.add_argument("--finders", type=Path, nargs="+", default=[FINDER_PATH], help="files of weights (default: ours)")
     parser.add_argument("--sheet", type=Path, default=SHEET_PATH, help="where it goes (default: %(default)s)")
+    add_shared_flags(parser, "--model-path")
     args = parser.parse_args()
-    models = [load_weights(path) for path in args.model_path]
-    rows = read_rows(args.labels)
-    labels = np.array([int(row["label"]) for row in rows])
+    model, rows = load_weights(args.model_path), read_rows(args.labels)
+    paths = [args.labels.parent / row["path"] for row in rows]
 
-    start = time.perf_counter()
-    images, is_read = read_images(rows, args.labels.parent, WAYS[args.naive] if args.naive else find_one_digit)
+    runs, start = [], time.perf_counter()
+    for path in args.finders[: 1 if args.naive else None]:
+        finder = load_finder(path)
+
+        def find_images(picture: Image.Image, finder: Finder = finder) -> list[np.ndarray]:
+            if args.naive:
+                return [WAYS[args.naive](picture)]
+            return [digit.image for digit in find_digits(picture, finder)[0]]
+
+        runs.append([read_result(path, model, find_images) for path in paths])
     seconds = time.perf_counter() - start
-    probabilities = np.stack([predict_probabilities(images, model) for model in models])  # (weights, N, 10)
-    shares = ((probabilities.argmax(axis=2) == labels) & is_read).mean(axis=0)
 
-    print_table(rows, shares)
-    errors = [
-        calibration_error(torch.from_numpy(row[is_read]), torch.from_numpy(labels[is_read])) for row in probabilities
-    ]
-    print(f"Expected calibration error: {np.mean(errors):.2f} %")
-    print(f"Refused: {(~is_read).sum()} of {len(rows)}; {1000 * seconds / len(rows):.1f} ms a picture to prepare")
+    print_table(rows, runs)
+    print(f"{1000 * seconds / len(runs) / len(rows):.1f} ms a picture")
+    single = [(row, result) for row, result in zip(rows, runs[0]) if len(row["digits"]) == len(result.digits) == 1]
+    if single:
+        probabilities = torch.from_numpy(np.concatenate([result.probabilities for _, result in single]))
+        labels = torch.tensor([int(row["digits"]) for row, _ in single])
+        print(f"Expected calibration error of single digits: {calibration_error(probabilities, labels):.2f} %")
 
-    mistakes = np.flatnonzero(is_read & (shares <= 0.5))
-    answers = [format_prediction(row[np.newaxis]) for row in probabilities.mean(axis=0)]
-    for index in mistakes:
-        print(f"{rows[index]['path']}: is {labels[index]}: {answers[index]}")
+    mistakes = [index for index, row in enumerate(rows) if row["digits"] != runs[0][index].digits]
+    titles = [f"is {rows[index]['digits'] or 'none'}: {runs[0][index].digits or 'none'}" for index in mistakes]
+    for index, title in zip(mistakes, titles):
+        print(f"{rows[index]['path']}: {title}")
     shown = mistakes[:MAX_SHOWN]
-    pictures = [read_picture(args.labels.parent / rows[index]["path"]) for index in shown]
-    titles = [f"is {labels[index]}: {answers[index]}".replace(", ", ",\n") for index in shown]
-    save_figure(args.sheet, draw_sheet, pictures, [images[index] for index in shown], titles)
+    images = [np.hstack(runs[0][index].images or [np.zeros((IMAGE_SIZE, IMAGE_SIZE))]) for index in shown]
+    save_figure(args.sheet, draw_sheet, [read_picture(paths[index]) for index in shown], images, titles[:MAX_SHOWN])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import torch
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("MNIST_DIR") or PROJECT_DIR / "data")  # holds MNIST/raw/
 MODEL_PATH = PROJECT_DIR / "models" / "cnn_.pth"
+FINDER_PATH = PROJECT_DIR / "models" / "finder.pth"
 FIGURES_DIR = PROJECT_DIR / "figures"
 
 
@@ -139,6 +140,7 @@ def add_shared_flags(parser: argparse.ArgumentParser, *names: str) -> None:
     flags: dict[str, dict[str, Any]] = {
         "--data-dir": {"type": path_argument, "default": DATA_DIR, "help": f"folder of MNIST, or for it {default}"},
         "--model-path": {"type": path_argument, "default": MODEL_PATH, "help": f"file of the weights {default}"},
+        "--finder-path": {"type": path_argument, "default": FINDER_PATH, "help": f"weights of the finder {default}"},
         "--figures-dir": {"type": path_argument, "default": FIGURES_DIR, "help": f"folder for figures {default}"},
         "--device": {"choices": devices, "default": devices[0], "help": f"what to compute on {default}"},
         "--no-plot": {"action": "store_true", "help": "draw no figure"},

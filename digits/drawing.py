@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Callable, List, Tuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from digits.reading.mnist_format import Digit
+from digits.plots import arrange
+from digits.reading.digits import Digit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +62,7 @@ class Sheet:
 class Window:
     """A sheet, what the network sees of it, and the probabilities, in a figure of matplotlib's."""
 
-    def __init__(self, figure: Figure, read: Read, format_prediction: Callable[[np.ndarray], str]) -> None:
+    def __init__(self, figure: Figure, read: Read, format_prediction: Callable[[List[Digit], np.ndarray], str]) -> None:
         from matplotlib.widgets import Button
 
         self.figure, self.sheet, self.read, self.format_prediction = figure, Sheet(), read, format_prediction
@@ -99,14 +100,19 @@ class Window:
         picture, self.sheet.is_changed = self.sheet.draw(), False
         try:
             digits, probabilities = self.read(picture)
-            images, answer = [digit.image for digit in digits], self.format_prediction(probabilities)
+            cells, (num_rows, num_columns) = arrange(digits)
+            images = np.zeros((28 * num_rows, 28 * num_columns))
+            for digit, (row, column) in zip(digits, cells):
+                images[28 * row : 28 * row + 28, 28 * column : 28 * column + 28] = digit.image
+            answer = self.format_prediction(digits, probabilities)
         except ValueError as error:
             answer = str(error) if self.sheet.strokes else "Draw digits on this sheet"
-            images, probabilities = [np.zeros((1, 1))], np.zeros((1, 10))
+            images, probabilities = np.zeros((28, 28)), np.zeros((1, 10))
         self.picture.set_data(picture)
         self.picture.axes.set_title(answer.replace(" (", "\n(", 1))
-        self.images.set_data(np.hstack(images))
-        self.images.set_extent((0, 1, 0.5 - 0.5 / len(images), 0.5 + 0.5 / len(images)))
+        self.images.set_data(images)
+        height, width = (length / max(images.shape) / 2 for length in images.shape)  # of what is shown, halved
+        self.images.set_extent((0.5 - width, 0.5 + width, 0.5 - height, 0.5 + height))
         self.bars.set_data((np.arange(0.5, 110) < 100 * probabilities.T[:, :, np.newaxis]).reshape(10, -1))
 
 
@@ -122,7 +128,7 @@ def _open_figure() -> Figure | None:
     return figure if figure.canvas.required_interactive_framework is not None else None
 
 
-def open_window(read: Read, format_prediction: Callable[[np.ndarray], str]) -> None:
+def open_window(read: Read, format_prediction: Callable[[List[Digit], np.ndarray], str]) -> None:
     """Open the window, and wait until it is closed. Raises OSError where none can be opened.
 
     Ctrl-C and SIGTERM close it, and are then raised as KeyboardInterrupt, as run_script() expects them.

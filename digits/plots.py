@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-    from digits.reading.mnist_format import Digit
+    from digits.reading.digits import Digit
 
 # Colours that look different to everybody (Okabe and Ito 2008, "Color universal design")
 BLUE, SKY_BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"
@@ -34,6 +35,7 @@ STYLE: dict[Any, Any] = {
 }
 MAX_MISTAKES = 300  # on one sheet
 MISTAKES_PER_ROW = 10
+DIGITS_PER_ROW = 8  # longer lines go on in the next row
 
 
 @contextlib.contextmanager
@@ -108,6 +110,20 @@ def draw_training_curves(figure: Figure, history: list[dict[str, float]], num_ep
     figure.align_ylabels()
 
 
+def draw_finder_curves(figure: Figure, history: list[dict[str, float]]) -> None:
+    """Draw the finder's loss, and what it finds on validation pages (ink, found, made_up: percent), by training step."""
+    figure.set_size_inches(8, 6)
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    steps = [entry["step"] for entry in history]
+    top.plot(steps, [entry["loss"] for entry in history], marker="o", color=BLUE)
+    top.set(ylabel="loss", yscale="log")
+    for key, name, colour in (("ink", "ink", GREEN), ("found", "digits found", BLUE), ("made_up", "made up", ORANGE)):
+        values = [entry[key] for entry in history]
+        bottom.plot(steps, values, marker="s", color=colour, label=f"{name}: {values[-1]:.1f} %")
+    bottom.set(xlabel="training step", ylabel="% of validation pages' digits", ylim=(0, 100))
+    bottom.legend()
+
+
 def draw_confusion_matrix(figure: Figure, labels: np.ndarray, predictions: np.ndarray) -> None:
     """Draw how often each digit was predicted as which, from the labels (N,) and the predicted digits (N,)."""
     counts = np.zeros((10, 10), dtype=int)
@@ -157,6 +173,16 @@ def draw_mistakes(figure: Figure, images: np.ndarray, labels: np.ndarray, probab
     axes.set(xlim=(0, MISTAKES_PER_ROW), ylim=(1.3 * num_rows, 0))  # each image had set them to its own
 
 
+def arrange(digits: list[Digit]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Return row and column of each digit where each line starts a row of at most DIGITS_PER_ROW, and how many there are."""
+    cells: list[tuple[int, int]] = []
+    for index, digit in enumerate(digits):
+        row, column = cells[-1] if cells else (0, -1)
+        is_new = index > 0 and (digit.line != digits[index - 1].line or column + 1 == DIGITS_PER_ROW)
+        cells.append((row + 1, 0) if is_new else (row, column + 1))
+    return cells, (cells[-1][0] + 1, max(column for _, column in cells) + 1)
+
+
 def draw_prediction(
     figure: Figure,
     name: str,
@@ -165,29 +191,38 @@ def draw_prediction(
     probabilities: np.ndarray,
     prediction: str,
 ) -> None:
-    """Draw a picture with a frame around each digit, the images made of them, and their probabilities.
+    """Draw a picture with a frame around each digit and its prediction, and the image made of each, line by line.
 
     `probabilities` (number of digits, 10) are in 0..1, `prediction` is what they mean in words.
     """
-    figure.set_size_inches(9, 3)
-    left, middle, right = figure.subplots(1, 3)
+    cells, (num_rows, num_columns) = arrange(digits)
+    figure.set_size_inches(10, max(3.6, min(0.9 * num_rows, 40)))
+    predictions, confidences = probabilities.argmax(axis=1), 100 * probabilities.max(axis=1)
+    left, right = figure.subplots(1, 2)
     left.imshow(picture)
-    for digit in digits:
+    for digit, predicted in zip(digits, predictions):
         x, y, end_x, end_y = digit.box
         left.plot([x, end_x, end_x, x, x], [y, y, end_y, end_y, y], color=ORANGE, linewidth=1.2)
+        if len(digits) > 1:
+            left.annotate(str(predicted), (x, y), color=ORANGE, fontsize=9, ha="right", va="bottom")
     title = Path(name).name.encode(errors="backslashreplace").decode()  # a name may have bytes that are no letters
     left.set_title(title, parse_math=False)
+    figure.suptitle("\n".join(textwrap.wrap(prediction, 100)[:4]))
     left.axis("off")
-    middle.imshow(np.hstack([digit.image for digit in digits]), cmap="gray", vmin=0, vmax=255)
-    middle.set_title("what the network sees")
-    middle.axis("off")
+    right.axis("off")
     if len(digits) == 1:
-        right.set_title(prediction.replace("), ", "),\n"))
-        right.bar(range(10), 100 * probabilities[0], color=BLUE)
-        right.set(xticks=range(10), ylim=(0, 100), ylabel="probability in %")
-    else:
-        right.set_title(prediction.split(" (")[0])
-        right.imshow(probabilities.T, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
-        right.set(xticks=range(len(digits)), yticks=range(10), ylabel="digit")
-        right.set_xticklabels([f"{100 * row.max():.0f} %" for row in probabilities])
-    right.grid(visible=False, axis="both" if len(digits) > 1 else "x")
+        middle, bars = right.inset_axes((0, 0, 0.45, 1)), right.inset_axes((0.6, 0.1, 0.4, 0.8))
+        middle.imshow(digits[0].image, cmap="gray", vmin=0, vmax=255)
+        middle.set_title("what the network sees")
+        middle.axis("off")
+        bars.bar(range(10), 100 * probabilities[0], color=BLUE)
+        bars.set(xticks=range(10), ylim=(0, 100), ylabel="probability in %")
+        bars.grid(visible=False, axis="x")
+        return
+    right.set_title("what the network sees")
+    for digit, (row, column), predicted, confidence in zip(digits, cells, predictions, confidences):
+        extent = (column + 0.05, column + 0.95, 1.3 * row + 1.25, 1.3 * row + 0.35)
+        right.imshow(digit.image, cmap="gray", vmin=0, vmax=255, extent=extent)
+        text = f"{predicted} ({confidence:.0f} %)"
+        right.text(column + 0.5, 1.3 * row + 0.3, text, ha="center", va="bottom", fontsize=8)
+    right.set(xlim=(0, max(4, num_columns)), ylim=(1.3 * num_rows, 0), aspect="equal")

@@ -9,11 +9,16 @@ import time
 import warnings
 import zipfile
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from digits.command_line import FINDER_PATH
+from digits.reading.finder import Finder
 from model import CNN
+
+Network = TypeVar("Network", bound=nn.Module)
 
 ZIP_MAGIC = b"PK\x03\x04"  # the first bytes of a zip archive
 LEFTOVER_AGE = 60  # seconds; age from which nobody is writing a temporary file any more
@@ -81,30 +86,40 @@ def load_weights(path: str | Path, device: str = "cpu", num_classes: int = 10) -
     Raises FileNotFoundError when there is no such file, another OSError when it cannot be read, and ValueError when
     it does not hold the weights of a CNN of this version with `num_classes` classes.
     """
+    return _load(CNN(num_classes), path, device, "python train_CNN.py")
+
+
+def load_finder(path: str | Path = FINDER_PATH, device: str = "cpu") -> Finder:
+    """Return a finder on `device`, in evaluation mode, with the weights at `path`. Raises as load_weights() does."""
+    return _load(Finder(), path, device, "python -m digits.reading.train_finder")
+
+
+def _load(model: Network, path: str | Path, device: str, command: str) -> Network:
+    """Return `model` with the weights at `path`, which `command` makes."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; make it with python train_CNN.py") from None
+        raise FileNotFoundError(f"{path}: no such file; make it with {command}") from None
     except OSError as error:
-        raise OSError(f"{path} cannot be read ({error.strerror}); name a file with --model-path") from error
-    model, state_dict = CNN(num_classes), _unpack(data, path)
+        raise OSError(f"{path} cannot be read ({error.strerror}); name another file") from error
+    state_dict, damaged = _unpack(data, path, command), _damaged(path, command)
     try:
         model.load_state_dict(state_dict)
         version = getattr(state_dict, "_metadata", {}).get("", {}).get("version", 1)
     except Exception as error:  # a stranger's file may hold anything under any name
-        raise ValueError(_damaged(path)) from error
+        raise ValueError(damaged) from error
     if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-        raise ValueError(_damaged(path))
-    if version != CNN._version:
+        raise ValueError(damaged)
+    if version != model._version:
         raise ValueError(
             f"{path} is from another version of this project, which prepared images differently; train it anew with "
-            "python train_CNN.py"
+            f"{command}"
         )
     # Channels last, in memory only: the same network, up to twice as fast on a CPU
     return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
-def _unpack(data: bytes, path: str | Path) -> dict[str, Tensor]:
+def _unpack(data: bytes, path: str | Path, command: str) -> dict[str, Tensor]:
     """Return the state_dict in the bytes of a file that torch.save made. Raises ValueError when there is none.
 
     Only zip archives reach torch.load: older versions of PyTorch run code from a crafted file in one of the formats
@@ -114,10 +129,10 @@ def _unpack(data: bytes, path: str | Path) -> dict[str, Tensor]:
     if data[257:262] == b"ustar" or data[:1] == b"\x80":
         raise ValueError(
             f"{path} was saved by an old PyTorch; save it anew with PyTorch 1.6 or newer, or train it anew with "
-            "python train_CNN.py"
+            f"{command}"
         )
     if data[:4] != ZIP_MAGIC:
-        raise ValueError(_damaged(path))
+        raise ValueError(_damaged(path, command))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about oddities of a file, which is either loaded or refused
@@ -129,11 +144,11 @@ def _unpack(data: bytes, path: str | Path) -> dict[str, Tensor]:
             # weights_only admits tensors and plain containers alone.
             state_dict = torch.load(io.BytesIO(data), "cpu", weights_only=True) if is_intact else None
     except Exception as error:  # a stranger's bytes can make these libraries raise anything
-        raise ValueError(_damaged(path)) from error
+        raise ValueError(_damaged(path, command)) from error
     if not isinstance(state_dict, dict):
-        raise ValueError(_damaged(path))
+        raise ValueError(_damaged(path, command))
     return state_dict
 
 
-def _damaged(path: str | Path) -> str:
-    return f"{path} is damaged or does not hold the weights of this network; make it anew with python train_CNN.py"
+def _damaged(path: str | Path, command: str) -> str:
+    return f"{path} is damaged or does not hold the weights of this network; make it anew with {command}"

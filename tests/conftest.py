@@ -16,8 +16,9 @@ from PIL import Image
 import predict_CNN
 from digits.command_line import DATA_DIR, MODEL_PATH, PROJECT_DIR
 from digits.command_line import run_script as run_main
-from digits.reading.mnist_format import find_digits
-from digits.weights import load_weights
+from digits.reading.digits import find_digits, join_digits
+from digits.reading.finder import Finder
+from digits.weights import load_finder, load_weights
 from model import CNN, predict_logits
 
 os.environ["MPLBACKEND"] = "Agg"  # no windows on the screen of whoever runs the tests
@@ -83,10 +84,17 @@ def shipped_model() -> CNN:
     return load_weights(MODEL_PATH)
 
 
-def prepare(picture: Image.Image) -> np.ndarray:
-    """Return the image (28, 28), uint8, of the only digit in a picture."""
-    (digit,) = find_digits(picture)
-    return digit.image
+@pytest.fixture(scope="session")
+def shipped_finder() -> Finder:
+    """Return the finder with the shipped weights."""
+    return load_finder()
+
+
+def read_picture_of(finder: Finder, model: CNN, picture: Image.Image) -> str:
+    """Return the digits that are read in a picture (mode RGB or L), as text: spaces at wide gaps, slashes between lines."""
+    digits, _ = find_digits(picture.convert("RGB"), finder)
+    images = np.stack([digit.image for digit in digits])[:, np.newaxis]
+    return join_digits(digits, predict_logits(model, torch.from_numpy(images)).argmax(dim=1).numpy())
 
 
 def read_digit(model: CNN, image: np.ndarray) -> int:

@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from generated_digits import draw_digit
 from PIL import Image
 
-from digits.reading.mnist_format import find_digits
+from digits.reading.digits import find_digits
 from digits.reading.picture import decode_picture
+from digits.weights import load_finder
 
 FORMATS = {  # and the modes that each is saved in
     "PNG": ("L", "RGB", "RGBA", "LA", "P", "1", "I;16"),
@@ -79,7 +80,7 @@ def mutate(data: bytes, generator: random.Random) -> bytes:
 
 def fuzz(num_files: int, seed: int = 0) -> tuple[collections.Counter[str], list[str]]:
     """Read `num_files` mutated pictures. Return how each ended, and a report of each that ended as none may."""
-    generator = random.Random(seed)
+    generator, finder = random.Random(seed), load_finder()
     files = make_files()
     outcomes: collections.Counter[str] = collections.Counter()
     failures = []
@@ -88,7 +89,7 @@ def fuzz(num_files: int, seed: int = 0) -> tuple[collections.Counter[str], list[
         data = mutate(data, generator)
         start = time.perf_counter()
         try:
-            find_digits(decode_picture(io.BytesIO(data)))
+            find_digits(decode_picture(io.BytesIO(data)), finder)
             outcomes["read"] += 1
         except ValueError as error:
             outcomes[str(error).split(";")[0]] += 1

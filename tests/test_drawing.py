@@ -19,11 +19,11 @@ from predict_CNN import format_prediction, read_digits
 
 
 @pytest.fixture
-def window(shipped_model) -> Window:
+def window(shipped_model, shipped_finder) -> Window:
     """Return a window without a screen, in which nothing has been drawn yet."""
     figure = Figure((8.4, 3.7))  # as in open_window()
     FigureCanvasAgg(figure)
-    window = Window(figure, lambda drawing: read_digits(drawing, shipped_model), format_prediction)
+    window = Window(figure, lambda drawing: read_digits(drawing, shipped_model, shipped_finder), format_prediction)
     window.update()
     return window
 
@@ -86,6 +86,14 @@ def test_a_number_is_read(window):
     assert read(window).startswith("Digits 407 (")
     assert window.images.get_array().shape == (28, 84)
     assert [int(window.bars.get_array()[row, 110 * place]) for row, place in ((4, 0), (0, 1), (7, 2))] == [1, 1, 1]
+
+
+def test_lines_are_read(window):
+    for digit, left, top in ((4, 60, 0.1), (0, 260, 0.1), (7, 80, 0.55), (2, 270, 0.55)):
+        for stroke in STROKES[digit]:
+            draw_stroke(window, *((left + 90 * x, 400 * top + 130 * y) for x, y in stroke))
+    assert read(window).startswith("Digits 40 / 72 (at least ")
+    assert window.images.get_array().shape == (56, 56) and window.bars.get_array().shape == (10, 440)
 
 
 def test_what_is_said_of_no_digit(window):
@@ -209,7 +217,7 @@ def test_wrong_flags(arguments, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("end", ["close", "key", signal.SIGINT, signal.SIGTERM])
-def test_the_window_until_it_is_closed(end, shipped_model, monkeypatch):
+def test_the_window_until_it_is_closed(end, shipped_model, shipped_finder, monkeypatch):
     """The loop of a real window, on a canvas that claims to have one and whose events are made here."""
     from matplotlib import pyplot
 
@@ -233,7 +241,7 @@ def test_the_window_until_it_is_closed(end, shipped_model, monkeypatch):
     try:
         is_signal = isinstance(end, signal.Signals)
         with pyplot.rc_context(), pytest.raises(KeyboardInterrupt) if is_signal else contextlib.nullcontext() as error:
-            open_window(lambda drawing: read_digits(drawing, shipped_model), format_prediction)
+            open_window(lambda drawing: read_digits(drawing, shipped_model, shipped_finder), format_prediction)
         assert not is_signal or error.value.args == (end,)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers):

@@ -18,7 +18,7 @@ from digits.command_line import FIGURES_DIR, print_warning
 # Raster formats, all of which Pillow decodes itself. Others, such as EPS, it hands to another program.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 50_000_000  # pixels of a picture that is decoded whole; a JPEG is reduced meanwhile and may be larger
-PICTURE_SIZE = 640  # pixels of the longer side; larger pictures are reduced, which also smooths the grain of the paper
+PICTURE_SIZE = 1280  # pixels of the longer side; larger pictures are reduced
 
 NO_PICTURE = "not a picture that can be read; save it as PNG or JPEG"
 TOO_LARGE = f"more than {MAX_PIXELS // 10**6} million pixels; make the picture smaller"

@@ -1,0 +1,144 @@
+"""Reads a picture: where its digits are, in which lines, and the image of each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from digits.reading.finder import Finder, look
+from digits.reading.mnist_format import bounding_box, format_digit
+
+FIRST_SIZE = 192  # pixels: longer side of a picture at the first look
+DIGIT_HEIGHT = 44  # pixels: median height of the digits at the second look
+MAX_AREA = 600_000  # pixels looked at in a second look, for time and memory
+MAX_ZOOM = 4.0  # times as large as the picture itself is looked at at most
+MIN_INK = 0.25  # probability of the soft edges of a stroke
+MAX_TAIL = 0.15  # length of a stroke outside the box of its digit, relative to the longer side of the box
+WIDE_GAP = 1.0  # between two numbers in a line, relative to the height of the digits
+MAX_OFFSET = 0.7  # vertical distance of neighbours in a line, relative to the height of the higher one
+
+
+class Digit(NamedTuple):
+    """A digit that was found in a picture."""
+
+    image: np.ndarray  # (28, 28), uint8, in MNIST's form
+    box: tuple[int, int, int, int]  # left, top, right and bottom in the picture, in pixels
+    line: int  # 0 is the first line of the picture
+
+
+class View(NamedTuple):
+    """What the finder has seen in a part of a picture."""
+
+    ink: np.ndarray  # (H, W): probability of ink in each pixel
+    boxes: np.ndarray  # (N, 4): left, top, right and bottom of the digits, in these pixels
+    origin: tuple[float, float]  # left and top of the part, in pixels of the picture
+    scale: float  # of these pixels for each pixel of the picture, along a side
+
+
+def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], float]:
+    """Return the digits in a picture (mode RGB), line by line from left to right, and the fraction of ink in none.
+
+    Raises ValueError when the picture shows no digit.
+    """
+    view = look_at(picture, finder, (0, 0, *picture.size), min(FIRST_SIZE / max(picture.size), MAX_ZOOM))
+    if len(view.boxes):
+        view = look_at(picture, finder, *choose_second_look(picture, view))
+    masks = separate_digits(view)
+    is_digit = masks.any(axis=(1, 2))
+    if not is_digit.any():
+        raise ValueError("no digit found")
+    ink = view.ink * (view.ink > MIN_INK)
+    lines = find_lines(view.boxes[is_digit])
+    digits = []
+    for mask, line in zip(masks[is_digit], lines):
+        left, top, right, bottom = bounding_box(mask)
+        corners = np.array([left, top, right, bottom]) / view.scale + np.tile(view.origin, 2)
+        box = tuple(int(corner) for corner in corners.round())
+        digits.append(Digit(format_digit((ink * mask)[top:bottom, left:right]), box, line))
+    digits.sort(key=lambda digit: (digit.line, digit.box[0] + digit.box[2]))
+    return digits, 1 - float((ink * masks.any(axis=0)).sum() / ink.sum())
+
+
+def look_at(picture: Image.Image, finder: Finder, part: tuple[float, float, float, float], scale: float) -> View:
+    """Return what the finder sees in a part (left, top, right and bottom) of a picture that is enlarged by `scale`."""
+    left, top, right, bottom = part
+    size = max(16, round(scale * (right - left))), max(16, round(scale * (bottom - top)))
+    resampling = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
+    pixels = np.array(picture.resize(size, resampling, part))
+    ink, boxes = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float())
+    return View(ink.numpy(), boxes.numpy(), (left, top), scale)
+
+
+def choose_second_look(picture: Image.Image, view: View) -> tuple[tuple[float, float, float, float], float]:
+    """Return the part of the picture to look at again, and the scale at which its digits have DIGIT_HEIGHT."""
+    height = float(np.median(view.boxes[:, 3] - view.boxes[:, 1])) / view.scale
+    scale, part = DIGIT_HEIGHT / height, (0.0, 0.0, float(picture.width), float(picture.height))
+    if picture.width * picture.height * scale**2 > MAX_AREA:
+        corners = view.boxes / view.scale
+        left, top = np.maximum(corners[:, :2].min(axis=0) - 1.5 * height, 0)
+        right, bottom = np.minimum(corners[:, 2:].max(axis=0) + 1.5 * height, picture.size)
+        part = float(left), float(top), float(right), float(bottom)
+        scale = min(scale, (MAX_AREA / ((right - left) * (bottom - top))) ** 0.5)
+    return part, scale
+
+
+def separate_digits(view: View) -> np.ndarray:
+    """Return the ink of each digit, masks (N, H, W), booleans: what is in its box, and the ends of strokes beside it."""
+    is_ink = torch.from_numpy(view.ink > MIN_INK)
+    height, width = is_ink.shape
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    masks = torch.zeros(len(view.boxes), height, width, dtype=torch.bool)
+    boxes = torch.from_numpy(view.boxes)
+    sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
+    reach = torch.maximum(sides, 0.3 * sides.amax(dim=1, keepdim=True))
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        tail = int(MAX_TAIL * max(right - left, bottom - top)) + 1
+        around = np.s_[max(0, int(top) - tail) : int(bottom) + tail + 1, max(0, int(left) - tail) : int(right) + tail + 1]
+        points = torch.stack([x[around], y[around]], dim=2)[:, :, None] + 0.5  # (h, w, 1, 2)
+        nearest = ((points - centres) / reach).square().sum(dim=3).argmin(dim=2)
+        is_mine = is_ink[around] & (nearest == number)
+        inside = is_mine & (points[:, :, 0] >= boxes[number, :2]).all(2) & (points[:, :, 0] <= boxes[number, 2:]).all(2)
+        for _ in range(tail):  # strokes grow out of the box
+            inside = is_mine & (F.max_pool2d(inside[None].float(), 3, stride=1, padding=1)[0] > 0)
+        masks[(number, *around)] = inside
+    return masks.numpy()
+
+
+def find_lines(boxes: np.ndarray) -> list[int]:
+    """Return the number of the line, from 0 at the top, that each of the digits in boxes (N, 4) is in.
+
+    A digit follows the one to the left that is nearly as high up; it may be the next step of stairs.
+    """
+    middles, heights = (boxes[:, 1] + boxes[:, 3]) / 2, boxes[:, 3] - boxes[:, 1]
+    lines: list[list[int]] = []
+    for number in np.argsort(boxes[:, 0] + boxes[:, 2]).tolist():
+        offsets = [
+            abs(middles[line[-1]] - middles[number]) / max(heights[line[-1]], heights[number]) for line in lines
+        ]
+        if offsets and min(offsets) < MAX_OFFSET:
+            lines[int(np.argmin(offsets))].append(number)
+        else:
+            lines.append([number])
+    lines.sort(key=lambda line: float(middles[line].mean()))
+    numbers = {number: index for index, line in enumerate(lines) for number in line}
+    return [numbers[number] for number in range(len(boxes))]
+
+
+def join_digits(digits: list[Digit], predictions: np.ndarray) -> str:
+    """Return the predicted digits (N,) as text, with a space at wide gaps and a slash between lines: `407 15 / 30`."""
+    text = ""
+    for index, (digit, prediction) in enumerate(zip(digits, predictions)):
+        if index and digit.line != digits[index - 1].line:
+            text += " / "
+        elif index:
+            before = digits[index - 1].box
+            height = max(before[3] - before[1], digit.box[3] - digit.box[1])
+            text += " " if digit.box[0] - before[2] > WIDE_GAP * height else ""
+        text += str(prediction)
+    return text

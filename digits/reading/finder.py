@@ -1,0 +1,102 @@
+"""The finder: a network that sees where in a picture strokes and digits are. The prediction of which is the CNN's."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WIDTHS = 16, 32, 64, 80, 96  # channels at 1/2 to 1/32 of the resolution
+STRIDE = 4  # pixels from one position where a digit may be found to the next
+TYPICAL_SIZE = 20.0  # pixels from the middle of a digit to a side of its box
+MIN_SCORE = 0.5  # probability from which a digit is found
+MAX_OVERLAP = 0.5  # of the boxes of two digits, relative to the smaller one
+MULTIPLE = 32  # pixels: width and height of the input are multiples of it
+
+
+def _block(num_in: int, num_out: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in (num_in, num_out):
+        layers += [nn.Conv2d(width, num_out, 3, padding=1, bias=False), nn.BatchNorm2d(num_out), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class Finder(nn.Module):
+    """A U-Net (Ronneberger et al. 2015) with two heads: one for strokes, one for digits.
+
+    Input: pictures (N, 3, H, W), float32 in 0..255, H and W multiples of 32.
+    Output: logits of ink (N, 1, H, W): a pen has covered this pixel; logits of digits (N, 1, H/4, W/4): this is near the
+    middle of a digit; and the distances (N, 4, H/4, W/4) from there to the left, top, right and bottom side of its
+    box, in pixels (FCOS, Tian et al. 2019).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Two by two pixels become channels at first, and channels become pixels at last: four times cheaper.
+        self.down = nn.ModuleList([_block(a, b) for a, b in zip((12, *WIDTHS), WIDTHS)])
+        self.up = nn.ModuleList([_block(a + b, a) for a, b in zip(WIDTHS, WIDTHS[1:])])
+        self.ink = nn.Conv2d(WIDTHS[0], 4, 1)
+        self.digits = nn.Sequential(_block(WIDTHS[1], WIDTHS[1]), nn.Conv2d(WIDTHS[1], 5, 1))
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # Light or dark, pale or strong: the mean becomes 0 and the standard deviation about 1.
+        mean, deviation = pictures.mean((1, 2, 3), keepdim=True), pictures.std((1, 2, 3), keepdim=True)
+        features = F.pixel_unshuffle((pictures - mean) / (deviation + 4), 2)
+        features = features.contiguous(memory_format=torch.channels_last)
+        skipped = []
+        for level, block in enumerate(self.down):
+            features = block(F.max_pool2d(features, 2) if level else features)
+            skipped.append(features)
+        outputs = features
+        for level in reversed(range(len(self.up))):
+            features = F.interpolate(features, scale_factor=2.0, mode="nearest")
+            features = self.up[level](torch.cat([skipped[level], features], dim=1))
+            if level == 1:
+                outputs = self.digits(features)
+        distances = outputs[:, 1:].clamp(-4, 4).exp() * TYPICAL_SIZE
+        return F.pixel_shuffle(self.ink(features), 2), outputs[:, :1], distances
+
+
+def find_positions(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return x (1, width/4) and y (height/4, 1), in pixels, of the positions where a digit may be found."""
+    x = torch.arange(STRIDE / 2, width, STRIDE)
+    y = torch.arange(STRIDE / 2, height, STRIDE)
+    return x[None], y[:, None]
+
+
+def decode_boxes(distances: Tensor) -> Tensor:
+    """Return the boxes (N, H/4, W/4, 4), in pixels, that distances (N, 4, H/4, W/4) give."""
+    x, y = find_positions(STRIDE * distances.shape[2], STRIDE * distances.shape[3])
+    x, y = x.to(distances.device), y.to(distances.device)
+    left, top, right, bottom = distances.unbind(dim=1)
+    return torch.stack([x - left, y - top, x + right, y + bottom], dim=3)
+
+
+def suppress(boxes: Tensor, scores: Tensor) -> Tensor:
+    """Return the numbers of the boxes (N, 4) that overlap none with a higher score by more than MAX_OVERLAP.
+
+    As torchvision.ops.nms, but relative to the smaller box; and importing torchvision takes as long as all the rest.
+    """
+    kept: list[int] = []
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    for number in scores.argsort(descending=True).tolist():
+        sides = torch.minimum(boxes[number, 2:], boxes[kept, 2:]) - torch.maximum(boxes[number, :2], boxes[kept, :2])
+        shared = sides.clamp(min=0).prod(dim=1) / torch.minimum(areas[number], areas[kept])
+        if not (shared > MAX_OVERLAP).any():
+            kept.append(number)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+@torch.inference_mode()
+def look(finder: Finder, picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where ink is in a picture (3, H, W), 0..255: probabilities (H, W), and the digits' boxes (N, 4), in pixels."""
+    height, width = picture.shape[1:]
+    padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
+    device = next(finder.parameters()).device
+    outputs = finder(F.pad(picture[None].to(device), padding, mode="replicate"))
+    ink, digits, distances = (output.cpu() for output in outputs)
+    boxes, scores = decode_boxes(distances)[0], digits[0, 0].sigmoid()
+    x, y = find_positions(*ink.shape[2:])
+    is_digit = (scores > MIN_SCORE) & (x < width) & (y < height)
+    boxes, scores = boxes[is_digit], scores[is_digit]
+    return ink[0, 0, :height, :width].sigmoid(), boxes[suppress(boxes, scores)]

@@ -1,0 +1,66 @@
+"""Random pages: the same from one seed, and strokes and digits are where they are said to be."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from generated_digits import draw_images
+from PIL import Image
+
+from digits.reading import pages
+
+
+@pytest.fixture(scope="module")
+def shapes() -> list[pages.Shape]:
+    images, _ = draw_images(40, seed=1)
+    return pages.trace(images)
+
+
+def test_middle_lines(shapes):
+    """A vertical bar becomes a line as high as the digit, and all shapes are 1 high with joined points."""
+    image = np.zeros((1, 28, 28), np.uint8)
+    image[0, 4:24, 12:16] = 255
+    (bar,) = pages.trace(image)
+    assert np.ptp(bar.points[:, 1]) == pytest.approx(1) and np.ptp(bar.points[:, 0]) < 0.1
+    for shape in shapes:
+        assert abs(shape.points).max() <= 1.01 and shape.edges.max() == len(shape.points) - 1
+
+
+def test_one_seed_gives_the_same_pages(shapes):
+    for seed in range(3):
+        first, second = (pages.draw_page(np.random.default_rng(seed), shapes, 96, 64) for _ in range(2))
+        assert all(np.array_equal(*pair) for pair in zip(first, second))
+        assert first.picture.shape == (64, 96, 3) and first.ink.shape == (64, 96)
+
+
+def test_pages_are_of_many_kinds(shapes):
+    drawn = [pages.draw_page(np.random.default_rng(seed), shapes, 128, 128) for seed in range(150)]
+    counts = [len(page.boxes) for page in drawn]
+    assert min(counts) == 0 and max(counts) >= 6 and 30 <= counts.count(1) <= 90
+    is_dark = [np.median(page.picture) < 100 for page in drawn]
+    assert 0.1 < np.mean(is_dark) < 0.7
+    for page in drawn:
+        for left, top, right, bottom in page.boxes.astype(int):
+            assert 0 <= left < right <= 128 and 0 <= top < bottom <= 128
+            assert page.ink[top : bottom + 1, left : right + 1].max() > 100
+
+
+def test_ink_is_where_the_pen_was(shapes):
+    """On plain paint the pen's colour differs from the background where there is ink, and nowhere else."""
+    rng = np.random.default_rng(4)
+    canvas = pages.Canvas(128, 128, np.eye(3))
+    (box,) = pages.write_digits(rng, shapes, [(64, 64, 80)], 0.1, canvas)
+    rows, columns = np.nonzero(canvas.to_array() > 0.5)
+    found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    assert abs(found - box).max() <= 2 and 60 <= found[3] - found[1] <= 110
+
+
+def test_a_sheet_to_look_at(generated_mnist, tmp_path, monkeypatch, capsys):
+    arguments = ["--data-dir", generated_mnist, "--figures-dir", tmp_path / "figures"]
+    monkeypatch.setattr(sys, "argv", ["pages.py", *map(str, arguments)])
+    pages.main()
+    assert capsys.readouterr().out == f"Sheet saved to {tmp_path / 'figures' / 'pages.png'}\n"
+    with Image.open(tmp_path / "figures" / "pages.png") as sheet:
+        assert min(sheet.size) >= 1000
