@@ -16,8 +16,9 @@ from PIL import Image
 
 from digits.command_line import PROJECT_DIR, add_shared_flags, path_argument, print_error, print_warning, run_script
 from digits.drawing import open_window
+from digits.formatting import format_prediction
 from digits.plots import draw_prediction, save_figure, show_figure
-from digits.reading.digits import Digit, find_digits, join_digits
+from digits.reading.digits import Digit, find_digits
 from digits.reading.finder import Finder
 from digits.reading.picture import figure_paths, find_pictures, read_picture
 from digits.weights import load_finder, load_weights
@@ -25,44 +26,25 @@ from model import CNN, predict_logits
 
 image_path = "handwritten_digit.png"  # the picture to read; a relative path starts at the folder of this script
 
-CONFIDENT = 0.8  # probability; below it the second best digit is printed as well
-MAX_UNREAD = 0.25  # fraction of the ink that may be in no digit without a warning
+MAX_UNREAD = 0.25  # largest fraction of the ink in no digit, without a warning
 MAX_WINDOWS = 5  # figures shown one after the other; more are only saved
 
 
 def read_digits(
     picture: str | Path | Image.Image, model: CNN, finder: Finder | None = None
 ) -> tuple[list[Digit], np.ndarray]:
-    """Return the digits in a picture, line by line, and their probabilities (number of digits, 10) in 0..1.
+    """Return the digits in a picture, a file or opened by Pillow, and their probabilities (N, 10) in 0..1.
 
-    `picture` is a file's path or a picture that Pillow has opened; the finder is ours by default. Raises OSError when
-    a file cannot be read, and ValueError when it is no picture or shows no digit.
+    Raises OSError when a file cannot be read, and ValueError when it is no picture or shows no digit.
     """
     digits, _ = find_digits(read_picture(picture), finder or load_finder())
-    return digits, predict_probabilities([digit.image for digit in digits], model)
+    return digits, predict_probabilities(digits, model)
 
 
-def predict_probabilities(images: list[np.ndarray], model: CNN) -> np.ndarray:
-    """Return the probabilities (N, 10) in 0..1 of the ten digits for N images (28, 28), uint8, in MNIST's form."""
-    device = next(model.parameters()).device
-    logits = predict_logits(model, torch.from_numpy(np.stack(images)[:, np.newaxis]).to(device))
-    return logits.softmax(dim=1).cpu().numpy()
-
-
-def format_prediction(digits: list[Digit], probabilities: np.ndarray) -> str:
-    """Return `Digit 8 (99.98 %)`, or `Digits 407 15 / 30 (at least 97.10 %)`, for probabilities (number of digits, 10).
-
-    A digit that is not CONFIDENT is named with its position and the second best: `, digit 3 is 5 or 6 (20.10 %)`.
-    """
-    confidences, is_one = 100 * probabilities.max(axis=1), len(digits) == 1
-    text = f"{'Digit' if is_one else 'Digits'} {join_digits(digits, probabilities.argmax(axis=1))}"
-    text += f" ({'' if is_one else 'at least '}{confidences.min():.2f} %)"
-    for number, row in enumerate(probabilities, start=1):
-        if row.max() < CONFIDENT:
-            second, first = row.argsort()[-2:]
-            which = "perhaps" if is_one else f"digit {number} is {first}, perhaps"
-            text += f", {which} {second} ({100 * row[second]:.2f} %)"
-    return text
+def predict_probabilities(digits: list[Digit], model: CNN) -> np.ndarray:
+    """Return the probabilities (N, 10) in 0..1 of 0 to 9 for N digits."""
+    images = torch.from_numpy(np.stack([digit.image for digit in digits])[:, np.newaxis])  # (N, 1, 28, 28)
+    return predict_logits(model, images.to(next(model.parameters()).device)).softmax(dim=1).cpu().numpy()
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -96,15 +78,15 @@ def main() -> int:
             print_error(f"{name}: {error}")
             status = 1
             continue
-        probabilities = predict_probabilities([digit.image for digit in digits], model)
+        probabilities = predict_probabilities(digits, model)
         prediction = format_prediction(digits, probabilities)
         print(f"{name}: {prediction}", flush=True)
         if unread > MAX_UNREAD:
-            print_warning(f"{name}: {100 * unread:.0f} % of the ink is in no digit; crop the picture if some are missing")
+            print_warning(f"{name}: {100 * unread:.0f} % of the ink is in no digit; crop the picture if one is missing")
         figure = name, picture, digits, probabilities, prediction
-        if not args.no_plot and save_figure(next(unused_paths), draw_prediction, *figure):
-            if len(pictures) <= MAX_WINDOWS:
-                show_figure(draw_prediction, *figure)
+        is_saved = not args.no_plot and save_figure(next(unused_paths), draw_prediction, *figure)
+        if is_saved and len(pictures) <= MAX_WINDOWS:
+            show_figure(draw_prediction, *figure)
     return status
 
 

@@ -25,14 +25,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from digits.command_line import FINDER_PATH, add_shared_flags, run_script
+from digits.formatting import CONFIDENT
 from digits.plots import save_figure
-from digits.reading.digits import find_digits
+from digits.reading.digits import Digit, find_digits
 from digits.reading.finder import Finder
 from digits.reading.mnist_format import IMAGE_SIZE, fit_into_image
 from digits.reading.picture import read_picture
 from digits.weights import load_finder, load_weights
 from model import CNN
-from predict_CNN import CONFIDENT, predict_probabilities
+from predict_CNN import predict_probabilities
 from test_CNN import calibration_error
 
 SHEET_PATH = Path("misread_pictures.png")
@@ -112,7 +113,8 @@ def read_result(path: Path, model: CNN, find_images: Callable[[Image.Image], lis
         images = find_images(read_picture(path))
     except (OSError, ValueError):
         return Result("", [], np.zeros((0, 10)))
-    probabilities = predict_probabilities(images, model)
+    digits = [Digit(image, (0, 0, 0, 0), 0) for image in images]
+    probabilities = predict_probabilities(digits, model)
     return Result("".join(map(str, probabilities.argmax(axis=1))), images, probabilities)
 
 
@@ -165,7 +167,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Counts how many of your pictures are read in full.")
     parser.add_argument("labels", type=Path, help="CSV file with the columns path and label")
     parser.add_argument("--naive", choices=WAYS, help="make an image of the whole picture instead of finding digits")
-    parser.add_argument("--finders", type=Path, nargs="+", default=[FINDER_PATH], help="files of weights (default: ours)")
+    parser.add_argument(
+        "--finders", type=Path, nargs="+", default=[FINDER_PATH], help="files of weights (default: ours)"
+    )
     parser.add_argument("--sheet", type=Path, default=SHEET_PATH, help="where it goes (default: %(default)s)")
     add_shared_flags(parser, "--model-path")
     args = parser.parse_args()

@@ -62,7 +62,7 @@ class Sheet:
 class Window:
     """A sheet, what the network sees of it, and the probabilities, in a figure of matplotlib's."""
 
-    def __init__(self, figure: Figure, read: Read, format_prediction: Callable[[List[Digit], np.ndarray], str]) -> None:
+    def __init__(self, figure: Figure, read: Read, format_prediction: Callable[[list[Digit], np.ndarray], str]) -> None:
         from matplotlib.widgets import Button
 
         self.figure, self.sheet, self.read, self.format_prediction = figure, Sheet(), read, format_prediction
@@ -128,7 +128,7 @@ def _open_figure() -> Figure | None:
     return figure if figure.canvas.required_interactive_framework is not None else None
 
 
-def open_window(read: Read, format_prediction: Callable[[List[Digit], np.ndarray], str]) -> None:
+def open_window(read: Read, format_prediction: Callable[[list[Digit], np.ndarray], str]) -> None:
     """Open the window, and wait until it is closed. Raises OSError where none can be opened.
 
     Ctrl-C and SIGTERM close it, and are then raised as KeyboardInterrupt, as run_script() expects them.

@@ -111,7 +111,7 @@ def draw_training_curves(figure: Figure, history: list[dict[str, float]], num_ep
 
 
 def draw_finder_curves(figure: Figure, history: list[dict[str, float]]) -> None:
-    """Draw the finder's loss, and what it finds on validation pages (ink, found, made_up: percent), by training step."""
+    """Draw the finder's loss, and what it finds on validation pages (percent), by training step."""
     figure.set_size_inches(8, 6)
     top, bottom = figure.subplots(2, 1, sharex=True)
     steps = [entry["step"] for entry in history]
@@ -174,7 +174,7 @@ def draw_mistakes(figure: Figure, images: np.ndarray, labels: np.ndarray, probab
 
 
 def arrange(digits: list[Digit]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Return row and column of each digit where each line starts a row of at most DIGITS_PER_ROW, and how many there are."""
+    """Return row and column of each digit, and their numbers; each line starts a row of at most DIGITS_PER_ROW."""
     cells: list[tuple[int, int]] = []
     for index, digit in enumerate(digits):
         row, column = cells[-1] if cells else (0, -1)

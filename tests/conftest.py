@@ -16,7 +16,8 @@ from PIL import Image
 import predict_CNN
 from digits.command_line import DATA_DIR, MODEL_PATH, PROJECT_DIR
 from digits.command_line import run_script as run_main
-from digits.reading.digits import find_digits, join_digits
+from digits.formatting import join_digits
+from digits.reading.digits import find_digits
 from digits.reading.finder import Finder
 from digits.weights import load_finder, load_weights
 from model import CNN, predict_logits
@@ -91,7 +92,7 @@ def shipped_finder() -> Finder:
 
 
 def read_picture_of(finder: Finder, model: CNN, picture: Image.Image) -> str:
-    """Return the digits that are read in a picture (mode RGB or L), as text: spaces at wide gaps, slashes between lines."""
+    """Return the digits in a picture, as text: spaces at wide gaps, slashes between lines."""
     digits, _ = find_digits(picture.convert("RGB"), finder)
     images = np.stack([digit.image for digit in digits])[:, np.newaxis]
     return join_digits(digits, predict_logits(model, torch.from_numpy(images)).argmax(dim=1).numpy())

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import ablation
-import numpy as np
 import own_pictures
 import pytest
 import speed

@@ -8,7 +8,8 @@ from conftest import read_picture_of
 from generated_digits import STROKES, draw_digit
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
-from digits.reading.digits import Digit, find_digits, find_lines, join_digits
+from digits.formatting import join_digits
+from digits.reading.digits import Digit, find_digits, find_lines
 
 
 def draw_digits(*digits: tuple[int, float, float, float], size: tuple[int, int] = (640, 480)) -> Image.Image:

@@ -15,7 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from digits.drawing import PEN, SHEET_SIZE, Sheet, Window, open_window
-from predict_CNN import format_prediction, read_digits
+from digits.formatting import format_prediction
+from predict_CNN import read_digits
 
 
 @pytest.fixture

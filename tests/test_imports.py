@@ -13,7 +13,10 @@ from digits.command_line import PROJECT_DIR
 FILES = sorted((PROJECT_DIR / "digits").rglob("[!_]*.py"))
 MODULES = ["model", *(".".join(path.relative_to(PROJECT_DIR).with_suffix("").parts) for path in FILES)]
 SCRIPTS = ["train_CNN", "test_CNN", "predict_CNN"]
-ONLY_HERE = {"torchvision": ["digits.reading.train_finder", "digits.training.mnist"], "matplotlib": ["digits.drawing", "digits.plots"]}
+ONLY_HERE = {
+    "torchvision": ["digits.reading.train_finder", "digits.training.mnist"],
+    "matplotlib": ["digits.drawing", "digits.plots"],
+}
 
 PROGRAM = """
 import importlib, logging, os, random, signal, socket, sys, threading, warnings

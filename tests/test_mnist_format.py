@@ -41,7 +41,9 @@ def test_the_form_of_mnist(size):
 def test_images_in_the_form_of_mnist_hardly_change():
     """Some move by a pixel, where the centre of mass lies between two; most keep their place and their grey levels."""
     for pen in (9, 14, 24):
-        images = [format_picture(draw_digit(digit, (200, 220), (50, 40, 150, 180), pen)).astype(float) for digit in STROKES]
+        images = [
+            format_picture(draw_digit(digit, (200, 220), (50, 40, 150, 180), pen)).astype(float) for digit in STROKES
+        ]
         again = [format_picture(Image.fromarray(image.astype(np.uint8))) for image in images]
         changes = [abs(image - other).sum() / image.sum() for image, other in zip(images, again)]
         assert np.median(changes) < 0.2

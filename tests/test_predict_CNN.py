@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 
 import predict_CNN
 from digits.command_line import MODEL_PATH, PROJECT_DIR
+from digits.formatting import format_prediction
 from digits.reading.digits import Digit
-from predict_CNN import format_prediction
 
 
 @pytest.mark.parametrize("name", ["my own four.png", 'it\'s "4".png', "vier_äöü_四.png", "-4.png", "$x_$.png"])

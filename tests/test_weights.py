@@ -21,8 +21,8 @@ from fuzz_weights import fuzz
 from test_model import make_trained_like_model
 
 from digits import weights
-from digits.command_line import PROJECT_DIR
-from digits.weights import check_model_path, load_weights, save_weights
+from digits.command_line import FINDER_PATH, MODEL_PATH, PROJECT_DIR
+from digits.weights import check_model_path, load_finder, load_weights, save_weights
 from model import CNN
 
 
@@ -266,7 +266,7 @@ def test_scripts_say_bad_weights_in_one_line(script, case, run_script, tmp_path)
 
 
 def test_weights_that_are_a_folder(tmp_path):
-    with pytest.raises(OSError, match=r"cannot be read .*; name a file with --model-path"):
+    with pytest.raises(OSError, match=r"cannot be read .*; name another file"):
         load_weights(tmp_path)
 
 
@@ -315,3 +315,15 @@ def test_weights_from_a_gpu_are_loaded_without_one(tmp_path):
             from_gpu.writestr(name, content)
     model = load_weights(path)
     assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
+
+
+def test_weights_of_the_other_network(tmp_path):
+    """Each network tells its own weights from the other's, and says how to make them."""
+    with pytest.raises(
+        ValueError, match=r"weights of this network; make it anew with python -m digits.reading.train_finder"
+    ):
+        load_finder(MODEL_PATH)
+    with pytest.raises(ValueError, match=r"weights of this network; make it anew with python train_CNN.py"):
+        load_weights(FINDER_PATH)
+    with pytest.raises(FileNotFoundError, match=r"make it with python -m digits.reading.train_finder"):
+        load_finder(tmp_path / "finder.pth")

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
 from digits.reading.finder import Finder, look
 from digits.reading.mnist_format import bounding_box, format_digit
@@ -19,7 +18,6 @@ MAX_AREA = 600_000  # pixels looked at in a second look, for time and memory
 MAX_ZOOM = 4.0  # times as large as the picture itself is looked at at most
 MIN_INK = 0.25  # probability of the soft edges of a stroke
 MAX_TAIL = 0.15  # length of a stroke outside the box of its digit, relative to the longer side of the box
-WIDE_GAP = 1.0  # between two numbers in a line, relative to the height of the digits
 MAX_OFFSET = 0.7  # vertical distance of neighbours in a line, relative to the height of the higher one
 
 
@@ -88,7 +86,7 @@ def choose_second_look(picture: Image.Image, view: View) -> tuple[tuple[float, f
 
 
 def separate_digits(view: View) -> np.ndarray:
-    """Return the ink of each digit, masks (N, H, W), booleans: what is in its box, and the ends of strokes beside it."""
+    """Return masks (N, H, W) of the ink of each digit: what is in its box, and the ends of strokes beside it."""
     is_ink = torch.from_numpy(view.ink > MIN_INK)
     height, width = is_ink.shape
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -99,7 +97,9 @@ def separate_digits(view: View) -> np.ndarray:
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
         tail = int(MAX_TAIL * max(right - left, bottom - top)) + 1
-        around = np.s_[max(0, int(top) - tail) : int(bottom) + tail + 1, max(0, int(left) - tail) : int(right) + tail + 1]
+        around = np.s_[
+            max(0, int(top) - tail) : int(bottom) + tail + 1, max(0, int(left) - tail) : int(right) + tail + 1
+        ]
         points = torch.stack([x[around], y[around]], dim=2)[:, :, None] + 0.5  # (h, w, 1, 2)
         nearest = ((points - centres) / reach).square().sum(dim=3).argmin(dim=2)
         is_mine = is_ink[around] & (nearest == number)
@@ -118,9 +118,7 @@ def find_lines(boxes: np.ndarray) -> list[int]:
     middles, heights = (boxes[:, 1] + boxes[:, 3]) / 2, boxes[:, 3] - boxes[:, 1]
     lines: list[list[int]] = []
     for number in np.argsort(boxes[:, 0] + boxes[:, 2]).tolist():
-        offsets = [
-            abs(middles[line[-1]] - middles[number]) / max(heights[line[-1]], heights[number]) for line in lines
-        ]
+        offsets = [abs(middles[line[-1]] - middles[number]) / max(heights[line[-1]], heights[number]) for line in lines]
         if offsets and min(offsets) < MAX_OFFSET:
             lines[int(np.argmin(offsets))].append(number)
         else:
@@ -128,17 +126,3 @@ def find_lines(boxes: np.ndarray) -> list[int]:
     lines.sort(key=lambda line: float(middles[line].mean()))
     numbers = {number: index for index, line in enumerate(lines) for number in line}
     return [numbers[number] for number in range(len(boxes))]
-
-
-def join_digits(digits: list[Digit], predictions: np.ndarray) -> str:
-    """Return the predicted digits (N,) as text, with a space at wide gaps and a slash between lines: `407 15 / 30`."""
-    text = ""
-    for index, (digit, prediction) in enumerate(zip(digits, predictions)):
-        if index and digit.line != digits[index - 1].line:
-            text += " / "
-        elif index:
-            before = digits[index - 1].box
-            height = max(before[3] - before[1], digit.box[3] - digit.box[1])
-            text += " " if digit.box[0] - before[2] > WIDE_GAP * height else ""
-        text += str(prediction)
-    return text

@@ -25,9 +25,9 @@ class Finder(nn.Module):
     """A U-Net (Ronneberger et al. 2015) with two heads: one for strokes, one for digits.
 
     Input: pictures (N, 3, H, W), float32 in 0..255, H and W multiples of 32.
-    Output: logits of ink (N, 1, H, W): a pen has covered this pixel; logits of digits (N, 1, H/4, W/4): this is near the
-    middle of a digit; and the distances (N, 4, H/4, W/4) from there to the left, top, right and bottom side of its
-    box, in pixels (FCOS, Tian et al. 2019).
+    Output: logits of ink (N, 1, H, W), where a pen has covered a pixel; logits of digits (N, 1, H/4, W/4), near the
+    middle of one; and the distances (N, 4, H/4, W/4) from there to the left, top, right and bottom side of its box, in
+    pixels (FCOS, Tian et al. 2019).
     """
 
     def __init__(self) -> None:
@@ -37,6 +37,10 @@ class Finder(nn.Module):
         self.up = nn.ModuleList([_block(a + b, a) for a, b in zip(WIDTHS, WIDTHS[1:])])
         self.ink = nn.Conv2d(WIDTHS[0], 4, 1)
         self.digits = nn.Sequential(_block(WIDTHS[1], WIDTHS[1]), nn.Conv2d(WIDTHS[1], 5, 1))
+        # At first no pixel is ink or a digit, since most are not (RetinaNet, Lin et al. 2017).
+        nn.init.constant_(self.ink.bias, -3)
+        nn.init.zeros_(self.digits[1].bias)
+        nn.init.constant_(self.digits[1].bias[:1], -4)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Light or dark, pale or strong: the mean becomes 0 and the standard deviation about 1.
@@ -89,7 +93,7 @@ def suppress(boxes: Tensor, scores: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def look(finder: Finder, picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where ink is in a picture (3, H, W), 0..255: probabilities (H, W), and the digits' boxes (N, 4), in pixels."""
+    """Return the probability of ink (H, W) in a picture (3, H, W), 0..255, and the boxes (N, 4) of its digits."""
     height, width = picture.shape[1:]
     padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
     device = next(finder.parameters()).device

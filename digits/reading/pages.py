@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import io
 from pathlib import Path
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from digits.command_line import FIGURES_DIR, add_shared_flags, run_script, whole_number
+from digits.command_line import add_shared_flags, run_script, whole_number
 from digits.training.mnist import load_mnist
 
 Rng = np.random.Generator
@@ -99,13 +99,31 @@ def thin(masks: np.ndarray) -> np.ndarray:
     return masks
 
 
-def trace(images: np.ndarray) -> list[Shape]:
-    """Return the shapes of images (N, 28, 28), uint8, in MNIST's form."""
+def add_strokes(rng: Rng, shape: Shape) -> Shape:
+    """Return the shape of a 1 with a lead-in stroke, and perhaps a serif, as many people write it."""
+    length, angle = rng.uniform(0.2, 0.75), np.deg2rad(rng.uniform(20, 75))
+    lead_in = length * np.array([-np.sin(angle), np.cos(angle)])  # down to the left
+    serif = rng.uniform(0.2, 0.45) * np.array([1, rng.normal(0, 0.1)])
+    top, bottom = shape.points[[shape.points[:, 1].argmin(), shape.points[:, 1].argmax()]]
+    chains = [top + np.linspace(0, 1, 12)[:, np.newaxis] * lead_in]
+    if rng.random() < 0.5:
+        chains.append(bottom + np.linspace(-1, 1, 12)[:, np.newaxis] * serif)
+    points, edges = shape
+    for chain in chains:
+        numbers = len(points) + np.arange(len(chain))
+        edges = np.concatenate([edges, np.stack([numbers[:-1], numbers[1:]], axis=1)])
+        points = np.concatenate([points, chain.astype(np.float32)])
+    return Shape(points, edges)
+
+
+def trace(images: np.ndarray, labels: np.ndarray) -> list[Shape]:
+    """Return the shapes of images (N, 28, 28), uint8, in MNIST's form, with labels (N,). Half of the 1s get strokes."""
+    rng = np.random.default_rng(0)
     size = MNIST_ZOOM * images.shape[1]
     large = [Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC) for image in images]
-    shapes = []
+    shapes: list[Shape] = []
     masks = np.pad(np.stack([np.asarray(image) for image in large]) > 110, ((0, 0), (1, 1), (1, 1)))
-    for middle_lines in thin(masks):
+    for middle_lines, label in zip(thin(masks), labels):
         rows, columns = np.nonzero(middle_lines)
         points = np.stack([columns, rows], axis=1).astype(np.float32)
         numbers = np.full(middle_lines.shape, -1)
@@ -124,6 +142,8 @@ def trace(images: np.ndarray) -> list[Shape]:
             points = total / count[:, np.newaxis]
         low, high = points.min(axis=0), points.max(axis=0)
         shapes.append(Shape((points - (low + high) / 2) / max(high[1] - low[1], 0.5 * (high[0] - low[0])), edges))
+        if label == 1 and rng.random() < 0.5:
+            shapes[-1] = add_strokes(rng, shapes[-1])
     return shapes
 
 
@@ -243,8 +263,8 @@ def box_overlap(box: np.ndarray, other: np.ndarray) -> float:
 
 
 def write_digits(rng: Rng, shapes: list[Shape], slots: list[Slot], pen: float, canvas: Canvas) -> np.ndarray:
-    """Write a random digit at each slot, if there is room, with a pen `pen` wide (relative). Return the boxes (N, 4)."""
-    boxes: List[Tuple[float, ...]] = []
+    """Write a random digit at each slot where there is room, the pen relative to it. Return the boxes (N, 4)."""
+    boxes: list[tuple[float, ...]] = []
     slant, pressure = rng.normal(0, SLANT), rng.random() < PRESSURE
     covered = np.zeros((canvas.height, canvas.width), np.float32)
     for slot in slots:
@@ -306,7 +326,13 @@ def write_marks(rng: Rng, slots: list[Slot], boxes: np.ndarray, pen: float, canv
         arm = size * rng.uniform(0.2, 0.6)
         kind = rng.integers(7)
         if kind == 0:  # plus, minus, equals, times
-            strokes = [[(-1, 0), (1, 0)], [(0, -1), (0, 1)], [(-1, 0.5), (1, 0.5)], [(-1, -1), (1, 1)], [(1, -1), (-1, 1)]]
+            strokes = [
+                [(-1, 0), (1, 0)],
+                [(0, -1), (0, 1)],
+                [(-1, 0.5), (1, 0.5)],
+                [(-1, -1), (1, 1)],
+                [(1, -1), (-1, 1)],
+            ]
             chosen = ([0], [0, 1], [0, 2], [3, 4], [4])[int(rng.integers(5))]
             curves = [np.array(strokes[number], float) for number in chosen]
         elif kind == 1:  # a point, a comma
@@ -359,7 +385,7 @@ def print_page(rng: Rng, slots: list[Slot], boxes: np.ndarray, canvas: Canvas, i
             canvas.draw_lines(np.stack([columns, -0.2 * ends], axis=1), np.stack([columns, ends], axis=1), line_width)
         if style >= 0.85 and len(rows) * len(columns) < 2000:
             dots = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 2)
-            canvas.draw_lines(dots, dots + (0.6, 0), line_width + 0.6)
+            canvas.draw_lines(dots, dots + np.array([0.6, 0]), line_width + 0.6)
         if rng.random() < 0.2:  # a margin
             x = rng.uniform(0, 0.3) * width
             canvas.draw_curve(np.array([(x, -0.2 * height), (x, 1.2 * height)]), line_width)
@@ -554,8 +580,12 @@ def draw_page(rng: Rng, shapes: list[Shape], width: int, height: int) -> Page:
         write_marks(rng, slots, boxes, pen, written)
     printed = Canvas(width, height, view)
     print_page(rng, slots, boxes, printed, is_paint)
-    ink = written.to_array()
+    return render_page(rng, written, printed, boxes, pen, is_paint)
 
+
+def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, pen: float, is_paint: bool) -> Page:
+    """Return a picture of what is written and printed: drawn on a screen (`is_paint`), or on paper and photographed."""
+    ink, (width, height) = written.to_array(), (written.width, written.height)
     background, pen_colour = sample_colours(rng, is_paint)
     colours = np.ones((height, width, 3), np.float32) * background
     if not is_paint:
@@ -584,8 +614,8 @@ def main() -> None:
     parser.add_argument("--seed", type=whole_number(0, 2**31), default=0, help="of the pages (default: 0)")
     add_shared_flags(parser, "--data-dir", "--figures-dir")
     args = parser.parse_args()
-    images, _ = load_mnist(args.data_dir, train=True, device="cpu")
-    shapes, rng = trace(images[:500, 0].numpy()), np.random.default_rng(args.seed)
+    images, labels = load_mnist(args.data_dir, train=True, device="cpu")
+    shapes, rng = trace(images[:500, 0].numpy(), labels[:500].numpy()), np.random.default_rng(args.seed)
     size, columns, rows = 128, 12, 6
     sheet = Image.new("RGB", (columns * size, 2 * rows * size))
     for number in range(columns * rows):

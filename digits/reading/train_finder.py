@@ -26,7 +26,7 @@ from digits.weights import check_model_path, save_weights
 
 STEPS = 7000  # training steps
 BATCH_SIZE = 16  # pages in a training step
-PAGE_SIZES = 7 * [(128, 128)] + [(64, 64), (96, 64), (160, 96)]  # pixels: width and height; one size a batch
+PAGE_SIZES = 9 * [(128, 128)] + [(64, 64), (64, 96), (96, 64), (96, 128), (160, 96)]  # pixels; one size a batch
 LEARNING_RATE = 4e-3  # peak of the one-cycle schedule
 WEIGHT_DECAY = 0.01
 NUM_DIGITS = 10_000  # images of MNIST that pages are drawn with
@@ -131,8 +131,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     check_model_path(args.finder_path)
-    images, _ = load_mnist(args.data_dir, train=True, device="cpu")
-    shapes = trace(images[: NUM_DIGITS + NUM_VALIDATION_DIGITS, 0].numpy())
+    images, labels = load_mnist(args.data_dir, train=True, device="cpu")
+    num_digits = NUM_DIGITS + NUM_VALIDATION_DIGITS
+    shapes = trace(images[:num_digits, 0].numpy(), labels[:num_digits].numpy())
     train_pages = Pages(shapes[:NUM_DIGITS], args.steps, args.seed)
     validation_pages = Pages(shapes[NUM_DIGITS:], math.ceil(NUM_VALIDATION_PAGES / BATCH_SIZE), args.seed + 1)
 
