@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw
 
 from digits.command_line import add_shared_flags, run_script, whole_number
 from digits.plots import save_figure
-from digits.reading import pages
+from digits.reading import pages, rendering, writing
 from digits.reading.digits import find_digits
+from digits.reading.shapes import Shape, trace
 from digits.training.mnist import load_mnist
 from digits.weights import load_finder, load_weights
 from predict_CNN import predict_probabilities
@@ -63,7 +64,7 @@ KINDS = {
 }
 
 
-def place_digits(rng: pages.Rng, kind: Kind) -> list[pages.Slot]:
+def place_digits(rng: writing.Rng, kind: Kind) -> list[writing.Slot]:
     """Return where the digits of a page go, line by line: x and y of the centre, and height, in pixels."""
     num_lines, gap = int(rng.integers(kind.num_lines[0], kind.num_lines[1] + 1)), rng.uniform(*kind.gap)
     longest = kind.num_digits[1]
@@ -82,7 +83,7 @@ def place_digits(rng: pages.Rng, kind: Kind) -> list[pages.Slot]:
     return slots
 
 
-def draw_mark(rng: pages.Rng, mark: str, boxes: np.ndarray, width: float, canvas: pages.Canvas) -> None:
+def draw_mark(rng: writing.Rng, mark: str, boxes: np.ndarray, width: float, canvas: writing.Canvas) -> None:
     """Draw an underline, a ring or a dash with a pen of this width (pixels)."""
     (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     size, turn = bottom - top, np.linspace(0, 2 * np.pi, 60)
@@ -98,7 +99,7 @@ def draw_mark(rng: pages.Rng, mark: str, boxes: np.ndarray, width: float, canvas
     canvas.draw_curve(np.stack([x, y], axis=1), width)
 
 
-def put_somewhere(rng: pages.Rng, place: str, picture: Image.Image) -> Image.Image:
+def put_somewhere(rng: writing.Rng, place: str, picture: Image.Image) -> Image.Image:
     """Return the picture of a page (mode RGB) on a larger one: a canvas, a note, or with a thing beside it."""
     width, height = picture.size
     if place == "canvas":
@@ -124,15 +125,15 @@ def put_somewhere(rng: pages.Rng, place: str, picture: Image.Image) -> Image.Ima
     return large
 
 
-def draw(rng: pages.Rng, kind: Kind, shapes: list[pages.Shape], labels: np.ndarray) -> tuple[Image.Image, str]:
+def draw(rng: writing.Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) -> tuple[Image.Image, str]:
     """Return a page of this kind (mode RGB) with random shapes, and their labels in reading order."""
     is_paint = kind.place == "canvas" or rng.random() < pages.PAINT
-    view = np.eye(3) if is_paint else pages.sample_view(rng, *SIZE)
-    written, printed = pages.Canvas(*SIZE, view), pages.Canvas(*SIZE, view)
-    pen, chosen, boxes = pages.log_uniform(rng, (0.05, 0.14)), [], []
+    view = np.eye(3) if is_paint else writing.sample_view(rng, *SIZE)
+    written, printed = writing.Canvas(*SIZE, view), writing.Canvas(*SIZE, view)
+    pen, chosen, boxes = writing.log_uniform(rng, (0.05, 0.14)), [], []
     for slot in place_digits(rng, kind):
         number = int(rng.integers(len(shapes)))
-        box = pages.write_digits(rng, [shapes[number]], [slot], pen, written)
+        box = writing.write_digits(rng, [shapes[number]], [slot], pen, written)
         if len(box):
             chosen.append(str(labels[number]))
             boxes.append(box[0])
@@ -140,7 +141,7 @@ def draw(rng: pages.Rng, kind: Kind, shapes: list[pages.Shape], labels: np.ndarr
         size = boxes[0][3] - boxes[0][1]
         draw_mark(rng, kind.mark, np.array(boxes), pen * size, written)
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    pages.print_page(rng, [], boxes, printed, is_paint)
+    rendering.print_page(rng, [], boxes, printed, is_paint)
     page = pages.render_page(rng, written, printed, boxes, pen, is_paint)
     picture = Image.fromarray(page.picture)
     if kind.place == "canvas" and page.picture.mean() > 127:
@@ -160,7 +161,7 @@ def main() -> None:
     model, finder = load_weights(args.model_path), load_finder(args.finder_path)
     images, labels = load_mnist(args.data_dir, train=False, device="cpu")
     images, labels = images[:NUM_DIGITS, 0].numpy(), labels[:NUM_DIGITS].numpy()
-    shapes = pages.trace(images, np.full(len(labels), -1))  # as they are: no 1 gets strokes added
+    shapes = trace(images, np.full(len(labels), -1))  # as they are: no 1 gets strokes added
 
     rows, results, mistakes = [], [], []
     for number, (name, kind) in enumerate(KINDS.items()):

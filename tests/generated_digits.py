@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 
 def arc(centre_x: float, centre_y: float, radius_x: float, radius_y: float, start: float, end: float) -> list:
@@ -65,15 +65,6 @@ def draw_digit(
 def draw_three() -> Image.Image:
     """Return a 3, white on black, off centre (mode L)."""
     return draw_digit(3, (240, 180), (130, 30, 200, 140), pen=9)
-
-
-def draw_number(digits: str, pen: int = 9, gap: int = 20, size: tuple[int, int] = (640, 240)) -> Image.Image:
-    """Return a picture (mode L, dark on light) of digits side by side."""
-    picture = Image.new("L", size)
-    for place, digit in enumerate(digits):
-        left = 60 + place * (70 + gap)
-        picture = ImageChops.lighter(picture, draw_digit(int(digit), size, (left, 70, left + 70, 170), pen))
-    return ImageOps.invert(picture)
 
 
 def draw_four() -> Image.Image:

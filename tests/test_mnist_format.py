@@ -114,11 +114,12 @@ def test_heavy_end_stays_inside(turns):
     assert first == 8  # as far towards the other side as it can be
 
 
-@pytest.mark.parametrize("width", [6, 10])
-@pytest.mark.parametrize("angle", np.arange(0, 90, 22.5))
+@pytest.mark.parametrize("angle", [0, 22.5, 45, 67.5, 90, 112.5, 135, 157.5])
+@pytest.mark.parametrize("width", [4.3, 10.4])
 def test_stroke_width_is_the_same_in_all_directions(width, angle):
-    picture = Image.new("L", (1200, 1200))
-    along = 440 * np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
-    ImageDraw.Draw(picture).line((*(600 - along), *(600 + along)), 255, 4 * width)
-    mask = np.asarray(picture.resize((300, 300), Image.Resampling.BOX)) > 127
-    assert stroke_width(mask) == pytest.approx(width, rel=0.08)
+    """A bar through a picture is measured as wide as it is, its area divided by its length, within 5 %."""
+    rows, columns = np.mgrid[:1001, :1001] - 500.3
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    mask = np.abs(columns * cos + rows * sin) < width / 2
+    length = 1001 / max(abs(cos), abs(sin))
+    assert stroke_width(mask) == pytest.approx(mask.sum() / length, rel=0.05)

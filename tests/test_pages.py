@@ -9,19 +9,20 @@ import pytest
 from generated_digits import draw_images
 from PIL import Image
 
-from digits.reading import pages
+from digits.reading import pages, writing
+from digits.reading.shapes import Shape, trace
 
 
 @pytest.fixture(scope="module")
-def shapes() -> list[pages.Shape]:
-    return pages.trace(*draw_images(40, seed=1))
+def shapes() -> list[Shape]:
+    return trace(*draw_images(40, seed=1))
 
 
 def test_middle_lines(shapes):
     """A vertical bar becomes a line as high as the digit, and all shapes are 1 high with joined points."""
     image = np.zeros((1, 28, 28), np.uint8)
     image[0, 4:24, 12:16] = 255
-    (bar,) = pages.trace(image, np.zeros(1))
+    (bar,) = trace(image, np.zeros(1))
     assert np.ptp(bar.points[:, 1]) == pytest.approx(1) and np.ptp(bar.points[:, 0]) < 0.1
     for shape in shapes:
         assert abs(shape.points).max() <= 1.5 and shape.edges.max() == len(shape.points) - 1
@@ -49,8 +50,8 @@ def test_pages_are_of_many_kinds(shapes):
 def test_ink_is_where_the_pen_was(shapes):
     """On plain paint the pen's colour differs from the background where there is ink, and nowhere else."""
     rng = np.random.default_rng(4)
-    canvas = pages.Canvas(128, 128, np.eye(3))
-    (box,) = pages.write_digits(rng, shapes, [(64, 64, 80)], 0.1, canvas)
+    canvas = writing.Canvas(128, 128, np.eye(3))
+    (box,) = writing.write_digits(rng, shapes, [(64, 64, 80)], 0.1, canvas)
     rows, columns = np.nonzero(canvas.to_array() > 0.5)
     found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     assert abs(found - box).max() <= 2 and 60 <= found[3] - found[1] <= 110

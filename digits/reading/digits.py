@@ -17,7 +17,7 @@ DIGIT_HEIGHT = 44  # pixels: median height of the digits at the second look
 MAX_AREA = 600_000  # pixels looked at in a second look, for time and memory
 MAX_ZOOM = 4.0  # times as large as the picture itself is looked at at most
 MIN_INK = 0.25  # probability of the soft edges of a stroke
-MAX_TAIL = 0.15  # length of a stroke outside the box of its digit, relative to the longer side of the box
+MAX_TAIL = 0.6  # length of a stroke outside the box of its digit, relative to the longer side of the box
 MAX_OFFSET = 0.7  # vertical distance of neighbours in a line, relative to the height of the higher one
 
 
@@ -104,7 +104,9 @@ def separate_digits(view: View) -> np.ndarray:
         nearest = ((points - centres) / reach).square().sum(dim=3).argmin(dim=2)
         is_mine = is_ink[around] & (nearest == number)
         inside = is_mine & (points[:, :, 0] >= boxes[number, :2]).all(2) & (points[:, :, 0] <= boxes[number, 2:]).all(2)
-        for _ in range(tail):  # strokes grow out of the box
+        num_inside = 0
+        while num_inside < inside.sum():  # strokes grow out of the box
+            num_inside = int(inside.sum())
             inside = is_mine & (F.max_pool2d(inside[None].float(), 3, stride=1, padding=1)[0] > 0)
         masks[(number, *around)] = inside
     return masks.numpy()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 DIGIT_SIZE, IMAGE_SIZE = 20, 28  # pixels: longer side of the digit, and side of the image, as in MNIST
 ZOOM = 4  # times DIGIT_SIZE: the size at which strokes are made thicker or thinner
 MIN_STROKE, MAX_STROKE = 2.05, 3.3  # pixels: lower quartile and ninth tenth of the stroke widths in MNIST
+EDGE_LENGTH = 0.398  # pixels for each crossing, so that no direction is favoured by more than another
 MIN_INK = 0.1  # of the strongest: fainter ink does not count for the size of a digit
 
 
@@ -37,7 +36,7 @@ def stroke_width(mask: np.ndarray) -> float:
     """
     straight = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
     diagonal = (mask[1:, 1:] != mask[:-1, :-1]).sum() + (mask[1:, :-1] != mask[:-1, 1:]).sum()
-    edge_length = math.pi / 8 * (straight + diagonal / 2**0.5)
+    edge_length = EDGE_LENGTH * (straight + diagonal / 2**0.5)
     return 2 * mask.sum() / max(edge_length, 1)
 
 

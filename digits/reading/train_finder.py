@@ -20,11 +20,12 @@ from torchvision.ops import box_iou, generalized_box_iou_loss
 from digits.command_line import add_shared_flags, run_script, show_progress, whole_number
 from digits.plots import draw_finder_curves, save_figure
 from digits.reading.finder import Finder, decode_boxes, find_positions, look
-from digits.reading.pages import Shape, draw_page, trace
+from digits.reading.pages import draw_page
+from digits.reading.shapes import Shape, trace
 from digits.training.mnist import load_mnist
 from digits.weights import check_model_path, save_weights
 
-STEPS = 7000  # training steps
+STEPS = 6000  # training steps
 BATCH_SIZE = 16  # pages in a training step
 PAGE_SIZES = 9 * [(128, 128)] + [(64, 64), (64, 96), (96, 64), (96, 128), (160, 96)]  # pixels; one size a batch
 LEARNING_RATE = 4e-3  # peak of the one-cycle schedule

@@ -1,0 +1,217 @@
+"""How a page is seen: paper and print, colours, light and shadow, camera, scanner or screen."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from digits.reading.writing import OVERSAMPLING, Canvas, Limits, Rng, Slot, load_font, log_uniform, sample_text
+
+# How often; each a probability
+LIGHT_ON_DARK = 0.2  # of the papers and boards
+PRINT, FRAME, FORM, CAPTION, CREASE = 0.5, 0.1, 0.08, 0.12, 0.08
+
+GRAIN, GAPS = 0.3, 0.15  # in strokes
+SHADOW, FOLD, GLARE, LOW_LIGHT = 0.6, 0.2, 0.1, 0.3
+FEW_PIXELS, ONE_BIT, JPEG, GREY = 0.4, 0.05, 0.35, 0.08
+
+# How much
+RULING: Limits = (0.04, 0.4)  # distance of ruled lines, relative to the shorter side
+RULING_WIDTH: Limits = (0.5, 2.2)  # pixels
+BLUR: Limits = (0.0, 1.3)  # pixels
+NOISE = 4.0  # of 255: mean of the standard deviation
+JPEG_QUALITY: Limits = (20, 93)
+SMALL_SIDE: Limits = (20, 40)  # pixels of the shorter side of pictures with few pixels
+MIN_PIXELS = 9  # height of the smallest digit in pictures with few pixels
+
+
+def smooth_noise(rng: Rng, height: int, width: int, num_cells: int) -> np.ndarray:
+    """Return noise (height, width) of standard deviation about 1 that changes over 1 / num_cells of the picture."""
+    grid = rng.normal(size=(num_cells, num_cells)).astype(np.float32)
+    return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def print_page(rng: Rng, slots: list[Slot], boxes: np.ndarray, canvas: Canvas, is_paint: bool) -> None:
+    """Draw what is printed on a page: ruled or squared lines, dots, frames, the boxes of a form, a caption, creases."""
+    width, height, side = canvas.width, canvas.height, min(canvas.width, canvas.height)
+    if rng.random() < PRINT * (0.15 if is_paint else 1):
+        distance, line_width = side * log_uniform(rng, RULING), rng.uniform(*RULING_WIDTH)
+        rows = np.arange(-0.2 * height + rng.uniform(0, distance), 1.2 * height, distance)
+        columns = np.arange(-0.2 * width + rng.uniform(0, distance), 1.2 * width, distance)
+        style = rng.random()
+        if style < 0.85:
+            ends = np.full(len(rows), 1.2 * width)
+            canvas.draw_lines(np.stack([-0.2 * ends, rows], axis=1), np.stack([ends, rows], axis=1), line_width)
+        if style < 0.4:
+            ends = np.full(len(columns), 1.2 * height)
+            canvas.draw_lines(np.stack([columns, -0.2 * ends], axis=1), np.stack([columns, ends], axis=1), line_width)
+        if style >= 0.85 and len(rows) * len(columns) < 2000:
+            dots = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 2)
+            canvas.draw_lines(dots, dots + np.array([0.6, 0]), line_width + 0.6)
+        if rng.random() < 0.2:  # a margin
+            x = rng.uniform(0, 0.3) * width
+            canvas.draw_curve(np.array([(x, -0.2 * height), (x, 1.2 * height)]), line_width)
+    if rng.random() < FRAME:
+        low, high = (boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)) if len(boxes) else ((side,) * 2, (0, 0))
+        room = max(0, min(*low, width - high[0], height - high[1]) - 4)
+        left, top, right, bottom = rng.uniform(0, min(room, 0.15 * side), 4)
+        corners = [(left, top), (width - right, top), (width - right, height - bottom), (left, height - bottom)]
+        for start, end in zip(corners, corners[1:] + corners[:1]):
+            if rng.random() < 0.85:
+                canvas.draw_curve(np.array([start, end]), rng.uniform(1, 0.03 * side + 1), rng.uniform(120, 255))
+    if rng.random() < FORM:
+        for x, y, size in slots:
+            reach = size * rng.uniform(0.6, 0.8)
+            corners = reach * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]) + (x, y)
+            canvas.draw_curve(corners, rng.uniform(1, 3), rng.uniform(120, 255))
+    if rng.random() < CREASE:
+        for _ in range(int(rng.integers(1, 5))):
+            canvas.draw_curve(rng.uniform(0, 1, (2, 2)) * (width, height), 1, rng.uniform(60, 220))
+    if rng.random() < CAPTION:
+        y = float(rng.choice([rng.uniform(0, 0.08), rng.uniform(0.85, 0.95)])) * height
+        position = (OVERSAMPLING * rng.uniform(-0.1, 0.6) * width, OVERSAMPLING * y)
+        font = load_font(OVERSAMPLING * max(7, side * rng.uniform(0.04, 0.12)))
+        canvas.pencil.text(position, sample_text(rng, 24), int(rng.uniform(150, 255)), font)
+
+
+def sample_colours(rng: Rng, is_paint: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the colours (3,) of background and pen, in 0..255."""
+    is_dark = rng.random() < LIGHT_ON_DARK
+    if is_paint:
+        style = rng.random()
+        if style < 0.6:  # black on white, or the reverse
+            background, pen = np.full(3, rng.uniform(225, 255)), np.full(3, rng.uniform(0, 50))
+            return (pen, background) if rng.random() < 0.4 else (background, pen)
+        background, pen = rng.uniform(0, 255, (2, 3))
+        while np.abs(background - pen).max() < 60:
+            background, pen = rng.uniform(0, 255, (2, 3))
+        strength = rng.uniform(0.2, 1) if style > 0.85 else 1
+        return background, background + strength * (pen - background)
+    if is_dark:
+        return rng.uniform(15, 100) * rng.uniform(0.7, 1.3, 3), rng.uniform(150, 250) * rng.uniform(0.9, 1, 3)
+    background = rng.uniform(90, 240, 3) if rng.random() < 0.15 else rng.uniform(165, 255) * rng.uniform(0.88, 1, 3)
+    pen = rng.uniform(5, 75, 3) if rng.random() < 0.5 else background * rng.uniform(0.1, 0.75)
+    pen[int(rng.integers(3))] += rng.uniform(0, 130) * (rng.random() < 0.35)
+    return background, np.minimum(pen, 0.9 * background.max())
+
+
+def wear_ink(rng: Rng, ink: np.ndarray, pen: float) -> np.ndarray:
+    """Return how much of the pen's colour is left of ink (height, width): grain of paper or chalk, fading, gaps."""
+    height, width = ink.shape
+    if rng.random() < GRAIN:
+        ink = ink * (1 - rng.uniform(0.1, 0.6) * (rng.random(ink.shape) < rng.uniform(0.1, 0.5)))
+    if rng.random() < GRAIN:
+        ink = ink * (1 + 0.25 * smooth_noise(rng, height, width, int(rng.integers(4, 24)))).clip(0.35, 1)
+    if rng.random() < GAPS:
+        gaps = Canvas(width, height, np.eye(3))
+        for _ in range(int(rng.integers(1, 12))):
+            start, angle = rng.uniform(0, 1, 2) * (width, height), rng.uniform(0, 6.3)
+            length = rng.choice([1.0, float(max(width, height))])
+            end = start + length * np.array([np.cos(angle), np.sin(angle)])
+            gaps.draw_curve(np.stack([start, end]), rng.uniform(0.5, max(1, 0.03 * height)))
+        ink = ink * (1 - gaps.to_array())
+    return ink
+
+
+def surround(
+    rng: Rng, colours: np.ndarray, ink: np.ndarray, boxes: np.ndarray, is_paint: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the picture (height, width, 3) with a desk around the sheet or a window around a canvas, and the ink left.
+
+    No digit is covered, but what else is written may be.
+    """
+    height, width = colours.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    low, high = (boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)) if len(boxes) else ((width, height), (0, 0))
+    lean = 0 if is_paint else rng.normal(0, 0.06)
+    sides = (x + lean * (y - height / 2), width - x - lean * (y - height / 2), y, height - y)
+    outside = np.zeros((height, width), bool)
+    for distance, room in zip(sides, (low[0], width - high[0], low[1], height - high[1])):
+        outside |= distance < rng.uniform(-0.3, 1) * max(0, min(room - 3, 0.4 * width))
+    texture = 0 if is_paint else 0.1 * smooth_noise(rng, height, width, int(rng.integers(3, 60)))
+    desk = rng.uniform(10, 250, 3) * (1 + np.broadcast_to(texture, outside.shape)[..., np.newaxis])
+    return np.where(outside[..., np.newaxis], desk, colours), np.where(outside, 0, ink)
+
+
+def light_page(rng: Rng, colours: np.ndarray) -> np.ndarray:
+    """Return the picture (height, width, 3) in uneven light: falling off, shadows, folds, glare, a camera's tones."""
+    height, width = colours.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    x, y = (x - width / 2) / max(width, height), (y - height / 2) / max(width, height)
+
+    def ramp(angle: float) -> np.ndarray:
+        return x * np.cos(angle) + y * np.sin(angle)
+
+    light = 1 - rng.uniform(0, 0.45) * (ramp(rng.uniform(0, 6.3)) + 0.7) / 1.4
+    for _ in range(int(rng.integers(1, 4)) if rng.random() < SHADOW else 0):
+        angle = rng.uniform(0, 6.3)
+        depth = ramp(angle) - rng.uniform(-0.45, 0.45)
+        if rng.random() < 0.3:  # a corner
+            depth = np.maximum(depth, ramp(angle + rng.uniform(1, 2)) - rng.uniform(-0.45, 0.45))
+        if rng.random() < 0.3:
+            depth = depth + 0.03 * smooth_noise(rng, height, width, 8)
+        light *= 1 - rng.uniform(0.1, 0.65) / (1 + np.exp(-(depth * log_uniform(rng, (6, 200))).clip(-30, 30)))
+    if rng.random() < FOLD:
+        slopes = np.gradient(smooth_noise(rng, height, width, int(rng.integers(5, 12))))[0]
+        light *= (1 + rng.uniform(0.03, 0.12) * slopes / (slopes.std() + 1e-6)).clip(0.4, 1.4)
+    if rng.random() < LOW_LIGHT:
+        light *= rng.uniform(0.2, 0.9)
+    colours = colours * light[..., np.newaxis]
+    if rng.random() < GLARE:
+        distance = ((x - rng.uniform(-0.5, 0.5)) ** 2 + (y - rng.uniform(-0.5, 0.5)) ** 2) / rng.uniform(0.1, 0.4) ** 2
+        colours = colours + (np.exp(-distance) * rng.uniform(0.2, 0.8))[..., np.newaxis] * (255 - colours)
+    return 255 * (colours / 255).clip(0, 1) ** rng.uniform(0.75, 1.35) * (1 + rng.normal(0, 0.04, 3))
+
+
+def draw_things(rng: Rng, colours: np.ndarray) -> np.ndarray:
+    """Return a picture (height, width, 3) of things that are no page, on top of `colours`: blobs and corners."""
+    height, width = colours.shape[:2]
+    picture = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
+    pencil = ImageDraw.Draw(picture)
+    for _ in range(int(rng.integers(1, 40))):
+        colour = tuple(int(value) for value in rng.uniform(0, 255, 3))
+        centre = rng.uniform(-0.2, 1.2, 2) * (width, height)
+        size = min(width, height) * log_uniform(rng, (0.03, 0.6))
+        if rng.random() < 0.5:
+            reach = size * np.array([1, rng.uniform(0.2, 1)])
+            pencil.ellipse((*(centre - reach), *(centre + reach)), colour)
+        else:
+            corners = centre + size * rng.normal(0, 0.7, (int(rng.integers(3, 8)), 2))
+            pencil.polygon([tuple(corner) for corner in corners.tolist()], colour)
+    picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0, 4)))
+    texture = 1 + 0.1 * smooth_noise(rng, height, width, int(rng.integers(4, 90)))
+    return np.asarray(picture, np.float32) * texture[..., np.newaxis]
+
+
+def take_picture(rng: Rng, colours: np.ndarray, boxes: np.ndarray, is_paint: bool) -> np.ndarray:
+    """Return colours (height, width, 3) as a camera, a scanner or a small canvas records them, uint8."""
+    picture = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
+    size = picture.size
+    if rng.random() < FEW_PIXELS:
+        scale = rng.uniform(*SMALL_SIDE) / min(size) if rng.random() < 0.5 else log_uniform(rng, (0.25, 1))
+        if len(boxes):  # few, but enough for the smallest digit
+            scale = min(1, max(scale, MIN_PIXELS / (boxes[:, 3] - boxes[:, 1]).min()))
+        small = [max(8, round(scale * length)) for length in size]
+        filters = [Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.NEAREST]
+        picture = picture.resize((small[0], small[1]), filters[int(rng.integers(3 if is_paint else 2))])
+    elif not is_paint or rng.random() < 0.3:
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*BLUR)))
+    if not is_paint or rng.random() < 0.1:
+        values = np.asarray(picture, np.float32)
+        channels = 3 if rng.random() < 0.5 else 1
+        noise = rng.normal(0, rng.exponential(NOISE), (*values.shape[:2], channels))
+        picture = Image.fromarray((values + noise).clip(0, 255).astype(np.uint8))
+    if rng.random() < JPEG:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=int(rng.uniform(*JPEG_QUALITY)))
+        picture = Image.open(file).convert("RGB")
+    if rng.random() < ONE_BIT:
+        values = np.asarray(picture.convert("L"), np.float32)
+        values = values + rng.normal(0, rng.uniform(0, 30), values.shape)
+        low, high = np.percentile(values, (1, 99))
+        picture = Image.fromarray(np.where(values > (low + high) / 2, 255, 0).astype(np.uint8)).convert("RGB")
+    if rng.random() < GREY:
+        picture = picture.convert("L").convert("RGB")
+    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
