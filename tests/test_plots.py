@@ -206,7 +206,7 @@ def test_matplotlib_is_imported_only_to_draw():
 def test_file_shows_what_was_drawn(tmp_path):
     """100 pixels an inch, into a folder that is made, and again into one that is there; nothing is said of letters."""
     path = tmp_path / "new" / "newer" / "figure.png"
-    digits = [Digit(np.eye(28, dtype=np.uint8) * 255, (5, 5, 20, 25))]
+    digits = [Digit(np.eye(28, dtype=np.uint8) * 255, (5, 5, 20, 25), 0)]
     data = "四 $.png", Image.new("RGB", (30, 30), (99, 99, 99)), digits, np.eye(10)[:1], "Digit 0"
     with warnings.catch_warnings():
         warnings.simplefilter("error")

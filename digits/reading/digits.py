@@ -56,8 +56,9 @@ def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], floa
     for mask, line in zip(masks[is_digit], lines):
         left, top, right, bottom = bounding_box(mask)
         corners = np.array([left, top, right, bottom]) / view.scale + np.tile(view.origin, 2)
-        box = tuple(int(corner) for corner in corners.round())
-        digits.append(Digit(format_digit((ink * mask)[top:bottom, left:right]), box, line))
+        left_x, top_y, right_x, bottom_y = corners.round().astype(int).tolist()
+        image = format_digit((ink * mask)[top:bottom, left:right])
+        digits.append(Digit(image, (left_x, top_y, right_x, bottom_y), line))
     digits.sort(key=lambda digit: (digit.line, digit.box[0] + digit.box[2]))
     return digits, 1 - float((ink * masks.any(axis=0)).sum() / ink.sum())
 

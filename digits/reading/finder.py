@@ -36,11 +36,11 @@ class Finder(nn.Module):
         self.down = nn.ModuleList([_block(a, b) for a, b in zip((12, *WIDTHS), WIDTHS)])
         self.up = nn.ModuleList([_block(a + b, a) for a, b in zip(WIDTHS, WIDTHS[1:])])
         self.ink = nn.Conv2d(WIDTHS[0], 4, 1)
-        self.digits = nn.Sequential(_block(WIDTHS[1], WIDTHS[1]), nn.Conv2d(WIDTHS[1], 5, 1))
+        block, boxes = _block(WIDTHS[1], WIDTHS[1]), nn.Conv2d(WIDTHS[1], 5, 1)
+        self.digits = nn.Sequential(block, boxes)
         # At first no pixel is ink or a digit, since most are not (RetinaNet, Lin et al. 2017).
-        nn.init.constant_(self.ink.bias, -3)
-        nn.init.zeros_(self.digits[1].bias)
-        nn.init.constant_(self.digits[1].bias[:1], -4)
+        self.ink.bias = nn.Parameter(torch.full((4,), -3.0))
+        boxes.bias = nn.Parameter(torch.tensor([-4.0, 0.0, 0.0, 0.0, 0.0]))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # Light or dark, pale or strong: the mean becomes 0 and the standard deviation about 1.
@@ -61,17 +61,16 @@ class Finder(nn.Module):
         return F.pixel_shuffle(self.ink(features), 2), outputs[:, :1], distances
 
 
-def find_positions(height: int, width: int) -> tuple[Tensor, Tensor]:
+def find_positions(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return x (1, width/4) and y (height/4, 1), in pixels, of the positions where a digit may be found."""
-    x = torch.arange(STRIDE / 2, width, STRIDE)
-    y = torch.arange(STRIDE / 2, height, STRIDE)
+    x = torch.arange(STRIDE / 2, width, STRIDE, device=device)
+    y = torch.arange(STRIDE / 2, height, STRIDE, device=device)
     return x[None], y[:, None]
 
 
 def decode_boxes(distances: Tensor) -> Tensor:
     """Return the boxes (N, H/4, W/4, 4), in pixels, that distances (N, 4, H/4, W/4) give."""
-    x, y = find_positions(STRIDE * distances.shape[2], STRIDE * distances.shape[3])
-    x, y = x.to(distances.device), y.to(distances.device)
+    x, y = find_positions(STRIDE * distances.shape[2], STRIDE * distances.shape[3], distances.device)
     left, top, right, bottom = distances.unbind(dim=1)
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=3)
 
@@ -100,7 +99,7 @@ def look(finder: Finder, picture: Tensor) -> tuple[Tensor, Tensor]:
     outputs = finder(F.pad(picture[None].to(device), padding, mode="replicate"))
     ink, digits, distances = (output.cpu() for output in outputs)
     boxes, scores = decode_boxes(distances)[0], digits[0, 0].sigmoid()
-    x, y = find_positions(*ink.shape[2:])
+    x, y = find_positions(ink.shape[2], ink.shape[3], ink.device)
     is_digit = (scores > MIN_SCORE) & (x < width) & (y < height)
     boxes, scores = boxes[is_digit], scores[is_digit]
     return ink[0, 0, :height, :width].sigmoid(), boxes[suppress(boxes, scores)]

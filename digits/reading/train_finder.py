@@ -17,13 +17,20 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
-from digits.command_line import add_shared_flags, run_script, show_progress, whole_number
+from digits.command_line import (
+    add_shared_flags,
+    path_argument,
+    positive_float,
+    run_script,
+    show_progress,
+    whole_number,
+)
 from digits.plots import draw_finder_curves, save_figure
 from digits.reading.finder import Finder, decode_boxes, find_positions, look
 from digits.reading.pages import draw_page
 from digits.reading.shapes import Shape, trace
 from digits.training.mnist import load_mnist
-from digits.weights import check_model_path, save_weights
+from digits.weights import check_model_path, load_finder, save_weights
 
 STEPS = 6000  # training steps
 BATCH_SIZE = 16  # pages in a training step
@@ -67,7 +74,7 @@ def assign(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 
     `boxes` (N, MAX_DIGITS, 4), in pixels, are 0 where there is none.
     """
-    x, y = find_positions(height, width)
+    x, y = find_positions(height, width, boxes.device)
     sides = boxes[..., 2:] - boxes[..., :2]
     reach = torch.maximum(sides, MIN_SIDE * sides.amax(dim=2, keepdim=True)).div(2).clamp(min=MIN_REACH)
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
@@ -127,6 +134,8 @@ def main() -> None:
         description="Trains the finder and saves its weights.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--steps", type=whole_number(1, 10**7), default=STEPS, help="training steps")
+    parser.add_argument("--learning-rate", type=positive_float, default=LEARNING_RATE, help="peak of the schedule")
+    parser.add_argument("--start-path", type=path_argument, help="weights to go on from (default: none, random ones)")
     parser.add_argument("--seed", type=whole_number(0, 2**31 - 2), default=SEED, help="same seed, same weights")
     add_shared_flags(parser, "--data-dir", "--finder-path", "--figures-dir", "--no-plot", "--device")
     args = parser.parse_args()
@@ -139,9 +148,10 @@ def main() -> None:
     validation_pages = Pages(shapes[NUM_DIGITS:], math.ceil(NUM_VALIDATION_PAGES / BATCH_SIZE), args.seed + 1)
 
     torch.empty(2**25 - 2**16, dtype=torch.uint8)  # for glibc, as in train_CNN.py
-    finder = Finder().to(args.device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(finder.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    scheduler = OneCycleLR(optimizer, LEARNING_RATE, total_steps=args.steps, pct_start=0.15)
+    finder = load_finder(args.start_path) if args.start_path else Finder()
+    finder = finder.to(args.device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(finder.parameters(), lr=args.learning_rate, weight_decay=WEIGHT_DECAY)
+    scheduler = OneCycleLR(optimizer, args.learning_rate, total_steps=args.steps, pct_start=0.15)
     history: list[dict[str, float]] = []
     start, loss_sum, num_steps = time.perf_counter(), 0.0, 0
     for step, batch in enumerate(DataLoader(train_pages, batch_size=None, num_workers=1, prefetch_factor=8), start=1):
