@@ -144,8 +144,10 @@ def main() -> None:
     images, labels = load_mnist(args.data_dir, train=True, device="cpu")
     num_digits = NUM_DIGITS + NUM_VALIDATION_DIGITS
     shapes = trace(images[:num_digits, 0].numpy(), labels[:num_digits].numpy())
-    train_pages = Pages(shapes[:NUM_DIGITS], args.steps, args.seed)
-    validation_pages = Pages(shapes[NUM_DIGITS:], math.ceil(NUM_VALIDATION_PAGES / BATCH_SIZE), args.seed + 1)
+    train_pages = Pages(shapes[:-NUM_VALIDATION_DIGITS], args.steps, args.seed)
+    validation_pages = Pages(
+        shapes[-NUM_VALIDATION_DIGITS:], math.ceil(NUM_VALIDATION_PAGES / BATCH_SIZE), args.seed + 1
+    )
 
     torch.empty(2**25 - 2**16, dtype=torch.uint8)  # for glibc, as in train_CNN.py
     finder = load_finder(args.start_path) if args.start_path else Finder()
