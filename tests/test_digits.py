@@ -30,7 +30,7 @@ def test_a_digit_is_read(digit, invert, shipped_model, shipped_finder):
 
 
 @pytest.mark.parametrize("size", [28, 90, 1200])
-@pytest.mark.parametrize("pen", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("pen", [0.03, 0.08, 0.13])
 def test_sizes_and_pens(size, pen, shipped_model, shipped_finder):
     """Small and large pictures, thin and thick pens: the same digits."""
     for digit in (0, 2, 3, 4, 7, 8):
