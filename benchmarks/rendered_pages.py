@@ -111,7 +111,7 @@ def put_somewhere(rng: writing.Rng, place: str, picture: Image.Image) -> Image.I
         large = Image.fromarray(desk.clip(0, 255).astype(np.uint8))
         large.paste(picture, (round(rng.uniform(0.2, 1) * width), round(rng.uniform(0.2, 1) * height)))
         return large
-    colour, large = tuple(int(value) for value in np.asarray(picture)[2, 2]), None
+    colour = tuple(int(value) for value in np.asarray(picture)[2, 2])
     large = Image.new("RGB", (round(1.4 * width), height), colour)
     large.paste(picture)
     pencil, x, y = ImageDraw.Draw(large), 1.2 * width, rng.uniform(0.3, 0.7) * height
@@ -142,7 +142,7 @@ def draw(rng: writing.Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) 
         draw_mark(rng, kind.mark, np.array(boxes), pen * size, written)
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     rendering.print_page(rng, [], boxes, printed, is_paint)
-    page = pages.render_page(rng, written, printed, boxes, pen, is_paint)
+    page = pages.render_page(rng, written, printed, boxes, is_paint)
     picture = Image.fromarray(page.picture)
     if kind.place == "canvas" and page.picture.mean() > 127:
         picture = Image.fromarray(255 - page.picture)

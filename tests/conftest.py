@@ -94,8 +94,7 @@ def shipped_finder() -> Finder:
 def read_picture_of(finder: Finder, model: CNN, picture: Image.Image) -> str:
     """Return the digits in a picture, as text: spaces at wide gaps, slashes between lines."""
     digits, _ = find_digits(picture.convert("RGB"), finder)
-    images = np.stack([digit.image for digit in digits])[:, np.newaxis]
-    return join_digits(digits, predict_logits(model, torch.from_numpy(images)).argmax(dim=1).numpy())
+    return join_digits(digits, predict_CNN.predict_probabilities(digits, model).argmax(axis=1))
 
 
 def read_digit(model: CNN, image: np.ndarray) -> int:

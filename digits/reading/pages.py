@@ -70,10 +70,10 @@ def draw_page(rng: Rng, shapes: list[Shape], width: int, height: int) -> Page:
         write_marks(rng, slots, boxes, pen, written)
     printed = Canvas(width, height, view)
     print_page(rng, slots, boxes, printed, is_paint)
-    return render_page(rng, written, printed, boxes, pen, is_paint)
+    return render_page(rng, written, printed, boxes, is_paint)
 
 
-def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, pen: float, is_paint: bool) -> Page:
+def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, is_paint: bool) -> Page:
     """Return a picture of what is written and printed: drawn on a screen (`is_paint`), or on paper and photographed."""
     ink, (width, height) = written.to_array(), (written.width, written.height)
     background, pen_colour = sample_colours(rng, is_paint)
@@ -85,7 +85,7 @@ def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, p
     is_light = background.mean() > pen_colour.mean()
     print_colour = background * rng.uniform(0.3, 0.8, 3) if is_light else background + rng.uniform(30, 150, 3)
     colours += rng.uniform(0.15, 0.9) * printed.to_array()[..., np.newaxis] * (print_colour - colours)
-    colours += wear_ink(rng, ink, pen)[..., np.newaxis] * (pen_colour - colours)
+    colours += wear_ink(rng, ink)[..., np.newaxis] * (pen_colour - colours)
     if rng.random() < SURROUNDINGS:
         colours, ink = surround(rng, colours, ink, boxes, is_paint)
     if not len(boxes) and rng.random() < NO_PAGE:

@@ -97,7 +97,7 @@ def sample_colours(rng: Rng, is_paint: bool) -> tuple[np.ndarray, np.ndarray]:
     return background, np.minimum(pen, 0.9 * background.max())
 
 
-def wear_ink(rng: Rng, ink: np.ndarray, pen: float) -> np.ndarray:
+def wear_ink(rng: Rng, ink: np.ndarray) -> np.ndarray:
     """Return how much of the pen's colour is left of ink (height, width): grain of paper or chalk, fading, gaps."""
     height, width = ink.shape
     if rng.random() < GRAIN:
