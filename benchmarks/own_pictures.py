@@ -107,10 +107,12 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read_result(path: Path, model: CNN, find_images: Callable[[Image.Image], list[np.ndarray]]) -> Result:
-    """Return what is read in the picture at `path`: nothing where it is refused."""
+def read_result(
+    picture: Path | Image.Image, model: CNN, find_images: Callable[[Image.Image], list[np.ndarray]]
+) -> Result:
+    """Return what is read in a picture, a file or opened by Pillow: nothing where it is refused."""
     try:
-        images = find_images(read_picture(path))
+        images = find_images(read_picture(picture))
     except (OSError, ValueError):
         return Result("", [], np.zeros((0, 10)))
     digits = [Digit(image, (0, 0, 0, 0), 0) for image in images]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from own_pictures import Result, draw_sheet, print_table
+from own_pictures import draw_sheet, print_table, read_result
 from PIL import Image, ImageDraw
 
 from digits.command_line import add_shared_flags, run_script, whole_number
@@ -24,7 +24,6 @@ from digits.reading.digits import find_digits
 from digits.reading.shapes import Shape, trace
 from digits.training.mnist import load_mnist
 from digits.weights import load_finder, load_weights
-from predict_CNN import predict_probabilities
 
 REPORT_SEED = 1_000_000  # of the pages; no training has it
 NUM_DIGITS = 2000  # test images that pages are drawn with
@@ -163,20 +162,18 @@ def main() -> None:
     images, labels = images[:NUM_DIGITS, 0].numpy(), labels[:NUM_DIGITS].numpy()
     shapes = trace(images, np.full(len(labels), -1))  # as they are: no 1 gets strokes added
 
+    def find_images(picture: Image.Image) -> list[np.ndarray]:
+        return [digit.image for digit in find_digits(picture, finder)[0]]
+
     rows, results, mistakes = [], [], []
     for number, (name, kind) in enumerate(KINDS.items()):
         for page in range(args.each):
             picture, label = draw(np.random.default_rng([REPORT_SEED, number, page]), kind, shapes, labels)
-            try:
-                digits, _ = find_digits(picture, finder)
-                probabilities = predict_probabilities(digits, model)
-            except ValueError:
-                digits, probabilities = [], np.zeros((0, 10))
-            predicted = "".join(map(str, probabilities.argmax(axis=1))) if digits else ""
+            result = read_result(picture, model, find_images)
             rows.append({"kind": name, "digits": label})
-            results.append(Result(predicted, [digit.image for digit in digits], probabilities))
-            if predicted != label:
-                mistakes.append((picture, results[-1].images, f"is {label or 'none'}: {predicted or 'none'}"))
+            results.append(result)
+            if result.digits != label:
+                mistakes.append((picture, result.images, f"is {label or 'none'}: {result.digits or 'none'}"))
     print_table(rows, [results])
     shown = mistakes[:100]
     sheet_images = [np.hstack(images or [np.zeros((28, 28))]) for _, images, _ in shown]
