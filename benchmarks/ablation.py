@@ -1,19 +1,15 @@
 """Changes one thing of the default training at a time, and prints what that does to the validation accuracy.
 
 Trains on the first 50,000 of MNIST's training images and validates on the last 10,000; the test images play no part.
-Run it: python benchmarks/ablation.py
+Run it: python -m benchmarks.ablation
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import sys
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 import torch.nn.functional as F

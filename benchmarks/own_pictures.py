@@ -3,8 +3,8 @@
 The file has the columns path (from its own folder) and label, and may have kind, for which all is counted as well. A
 label holds the digits of a picture, with spaces between numbers and slashes between lines; one without a digit (empty,
 none, letters, printed) means that nothing should be found. Several finders give means over them.
-Run it: python benchmarks/own_pictures.py labels.csv
-or, to see what single digits lose without any preparation: python benchmarks/own_pictures.py labels.csv --naive squeeze
+Run it: python -m benchmarks.own_pictures labels.csv
+or, to see what single digits lose without any preparation: python -m benchmarks.own_pictures labels.csv --naive squeeze
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 import csv
 import difflib
-import sys
 import time
 from pathlib import Path
 from typing import Callable, NamedTuple
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch

@@ -1,22 +1,19 @@
 """Counts how many rendered pages are read in full: what people write, and what has been hard to read, with test digits.
 
 The pages are drawn as those that the finder learns from, but with MNIST's test digits and another seed.
-Run it: python benchmarks/rendered_pages.py
+Run it: python -m benchmarks.rendered_pages
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
-from own_pictures import draw_sheet, print_table, read_result
 from PIL import Image, ImageDraw
 
+from benchmarks.own_pictures import draw_sheet, print_table, read_result
 from digits.command_line import add_shared_flags, run_script, whole_number
 from digits.plots import save_figure
 from digits.reading import pages, rendering, writing
@@ -142,6 +139,8 @@ def draw(rng: writing.Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) 
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     rendering.print_page(rng, [], boxes, printed, is_paint)
     page = pages.render_page(rng, written, printed, boxes, is_paint)
+    if len(page.boxes) < len(boxes):  # a digit is too faint for anybody
+        return draw(rng, kind, shapes, labels)
     picture = Image.fromarray(page.picture)
     if kind.place == "canvas" and page.picture.mean() > 127:
         picture = Image.fromarray(255 - page.picture)

@@ -2,7 +2,7 @@
 
 Everything is measured in turn, several times, and the median is printed: other programs on the machine disturb it.
 Training is measured on whole epochs, with all that train_CNN.py does in them.
-Run it: python benchmarks/speed.py
+Run it: python -m benchmarks.speed
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Callable
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 

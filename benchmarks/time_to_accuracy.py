@@ -7,8 +7,8 @@
 
 The seconds are those of training alone, without loading the images and without the evaluation after each epoch, which
 is for the figure only and steers nothing.
-Run it: python benchmarks/time_to_accuracy.py
-or, to see within a minute that it works: python benchmarks/time_to_accuracy.py --quick
+Run it: python -m benchmarks.time_to_accuracy
+or, to see within a minute that it works: python -m benchmarks.time_to_accuracy --quick
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Callable, Iterator
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 import torch.nn.functional as F

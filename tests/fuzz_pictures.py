@@ -1,7 +1,7 @@
 """Mutated copies of good pictures in every format: each is read, or refused in one of four ways, in good time.
 
 The tests run a short slice of it.
-Run it whole: python tests/fuzz_pictures.py 10000
+Run it whole: python -m tests.fuzz_pictures 10000
 """
 
 from __future__ import annotations
@@ -13,16 +13,13 @@ import sys
 import time
 import traceback
 import warnings
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from generated_digits import draw_digit
 from PIL import Image
 
 from digits.reading.digits import find_digits
 from digits.reading.picture import decode_picture
 from digits.weights import load_finder
+from tests.helpers import draw_digit
 
 FORMATS = {  # and the modes that each is saved in
     "PNG": ("L", "RGB", "RGBA", "LA", "P", "1", "I;16"),

@@ -2,7 +2,7 @@
 
 Every second one is mutated as a file, which its checksums give away; the others inside, with checksums that fit.
 The tests run a short slice of it.
-Run it whole: python tests/fuzz_weights.py 10000
+Run it whole: python -m tests.fuzz_weights 10000
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ import warnings
 import zipfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import torch
-from fuzz_pictures import TIME_LIMIT, mutate
 
 from digits.weights import load_weights
 from model import CNN
+from tests.fuzz_pictures import TIME_LIMIT, mutate
 
 
 def mutate_inside(data: bytes, generator: random.Random) -> bytes:

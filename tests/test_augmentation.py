@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from generated_digits import draw_images
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from digits.deskewing import deskew
 from digits.training import augmentation
 from digits.training.augmentation import add_strokes, augment
+from tests.helpers import draw_images
 
 LIMITS = ("MAX_ROTATION", "MAX_SCALING", "MAX_SHEAR", "MAX_SHIFT", "ELASTICITY")  # augmentation.py's, of augment()
 

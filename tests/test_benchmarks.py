@@ -6,18 +6,15 @@ import re
 import sys
 from pathlib import Path
 
-import ablation
-import own_pictures
 import pytest
-import speed
-import time_to_accuracy
 import torch
-from generated_digits import draw_digit, write_mnist
 from PIL import Image, ImageOps
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import ablation, own_pictures, speed, time_to_accuracy
 from digits.command_line import FINDER_PATH
 from model import CNN
+from tests.helpers import draw_digit, write_mnist
 
 
 def test_quick_comparison(tmp_path, monkeypatch, capsys):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import read_picture_of
-from generated_digits import STROKES, draw_digit
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from digits.formatting import join_digits
 from digits.reading.digits import Digit, find_digits, find_lines
+from tests.helpers import STROKES, draw_digit, read_picture_of
 
 
 def draw_digits(*digits: tuple[int, float, float, float], size: tuple[int, int] = (640, 480)) -> Image.Image:

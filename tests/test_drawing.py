@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import assert_one_line_error, run_predict
-from generated_digits import STROKES
 from matplotlib.backend_bases import KeyEvent, MouseButton, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,6 +15,7 @@ from matplotlib.figure import Figure
 from digits.drawing import PEN, SHEET_SIZE, Sheet, Window, open_window
 from digits.formatting import format_prediction
 from predict_CNN import read_digits
+from tests.helpers import STROKES, assert_one_line_error, run_predict
 
 
 @pytest.fixture

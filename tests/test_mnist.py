@@ -12,16 +12,16 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import needs_mnist
-from generated_digits import write_idx, write_mnist
 from torchvision.datasets import MNIST
 
 from digits.command_line import DATA_DIR, PROJECT_DIR
 from digits.training import mnist
 from digits.training.mnist import load_mnist
+from tests.helpers import needs_mnist, write_idx, write_mnist
 
 
 @pytest.fixture(autouse=True)
@@ -50,35 +50,23 @@ class Mirror(http.server.BaseHTTPRequestHandler):
     """Serves the archives of its server in the way that its server is told to."""
 
     def do_GET(self) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         assert isinstance(self.server, Server)
-        content = self.server.archives[self.path.rsplit("/", 1)[-1]]
-        if self.server.way == "hang":
+        content, way = self.server.archives[self.path.rsplit("/", 1)[-1]], self.server.way
+        if way == "hang":
             time.sleep(60)
-            return
-        if self.server.way == "hang in the middle" and self.command == "GET":
+        elif way == "not found":
+            self.send_error(404)
+        else:
+            changed = {"error page": b"<html>down for maintenance</html>", "wrong checksum": gzip.compress(b"other")}
+            content = content[: len(content) // 2] if way == "half" else changed.get(way, content)
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[: len(content) // 2])
-            self.wfile.flush()
-            time.sleep(60)
-            return
-        if self.server.way == "not found":
-            self.send_error(404)
-            return
-        content = {
-            "good": content,
-            "hang in the middle": content,
-            "error page": b"<html>down for maintenance</html>",
-            "wrong checksum": gzip.compress(b"other bytes"),
-            "half": content[: len(content) // 2],
-        }[self.server.way]
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
+            if self.command == "GET":
+                self.wfile.write(content[: len(content) // 2] if way == "hang in the middle" else content)
+                self.wfile.flush()
+                time.sleep(60 if way == "hang in the middle" else 0)
 
     do_HEAD = do_GET  # torchvision first asks whether it is sent elsewhere
 
@@ -123,14 +111,8 @@ def test_failed_download_says_what_to_do_and_can_be_repeated(way, mirror, tmp_pa
 
     mirror.way = "good"
     monkeypatch.setattr(MNIST, "mirrors", good_mirrors)
-    assert len(load_mnist(tmp_path, train=True, device="cpu")[0]) == 30
-
-
-def test_killed_download_starts_again(mirror, archives, tmp_path):
-    raw_dir = tmp_path / "MNIST" / "raw"
-    raw_dir.mkdir(parents=True)
-    name = "train-images-idx3-ubyte.gz"
-    (raw_dir / name).write_bytes(archives[name][:100])
+    if way == "half":  # as a download leaves it that is killed
+        (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b")
     assert len(load_mnist(tmp_path, train=True, device="cpu")[0]) == 30
 
 
@@ -170,16 +152,7 @@ def test_errors_of_the_network_are_no_errors_of_the_disk(error, monkeypatch, tmp
         load_mnist(tmp_path, train=True, device="cpu")
 
 
-def test_images_of_another_size(tmp_path):
-    write_mnist(tmp_path, num_train=30, num_test=20)
-    images = np.zeros((30, 28, 27), dtype=np.uint8)
-    write_idx(tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte", images)
-    with pytest.raises(ValueError, match="do not belong together; delete them"):
-        load_mnist(tmp_path, train=True, device="cpu")
-
-
-def test_files_in_place_are_only_read(tmp_path):
-    write_mnist(tmp_path, num_train=30, num_test=20)
+def test_files_in_place_are_only_read(raw_dir, tmp_path):
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
     load_mnist(tmp_path, train=True, device="cpu")
     assert before == {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
@@ -200,42 +173,44 @@ def test_read_only_folder(tmp_path, monkeypatch):
         load_mnist(tmp_path, train=True, device="cpu")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda data: b"",
-        lambda data: data[:10],
-        lambda data: data[: len(data) // 2],
-        lambda data: data[:-1],
-        lambda data: b"\x01\x02" + data[2:],
-        lambda data: data[:3] + b"\x01" + data[4:],
-        lambda data: data[:2] + b"\x07" + data[3:],
-        lambda data: bytes(len(data)),
-    ],
-)
-def test_damaged_images(change, tmp_path):
+@pytest.fixture
+def raw_dir(tmp_path) -> Path:
+    """Return the folder of the unpacked files of a small data set in tmp_path."""
     write_mnist(tmp_path, num_train=30, num_test=20)
-    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
-    path.write_bytes(change(path.read_bytes()))
+    return tmp_path / "MNIST" / "raw"
+
+
+DAMAGES = {
+    "empty": lambda data: b"",
+    "header cut": lambda data: data[:10],
+    "half": lambda data: data[: len(data) // 2],
+    "last byte missing": lambda data: data[:-1],
+    "wrong magic": lambda data: b"\x01\x02" + data[2:],
+    "wrong number of axes": lambda data: data[:3] + b"\x01" + data[4:],
+    "wrong type": lambda data: data[:2] + b"\x07" + data[3:],
+    "zeros": lambda data: bytes(len(data)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_images(damage, raw_dir, tmp_path):
+    path = raw_dir / "train-images-idx3-ubyte"
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with pytest.raises(ValueError, match="delete them and run this again"):
         load_mnist(tmp_path, train=True, device="cpu")
 
 
-def test_labels_over_nine(tmp_path):
-    write_mnist(tmp_path, num_train=30, num_test=20)
-    labels = np.arange(30, dtype=np.uint8)
-    write_idx(tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte", labels)
+@pytest.mark.parametrize("case", ["images of another size", "labels over nine", "labels of other images"])
+def test_files_that_do_not_belong_together(case, raw_dir, tmp_path):
+    if case == "images of another size":
+        write_idx(raw_dir / "train-images-idx3-ubyte", np.zeros((30, 28, 27), dtype=np.uint8))
+    elif case == "labels over nine":
+        write_idx(raw_dir / "train-labels-idx1-ubyte", np.arange(30, dtype=np.uint8))
+    else:
+        shutil.copy(raw_dir / "t10k-labels-idx1-ubyte", raw_dir / "train-labels-idx1-ubyte")
+    assert len(load_mnist(tmp_path, train=False, device="cpu")[0]) == 20
     with pytest.raises(ValueError, match="do not belong together; delete them"):
         load_mnist(tmp_path, train=True, device="cpu")
-
-
-def test_images_and_labels_that_do_not_belong_together(generated_mnist, tmp_path):
-    shutil.copytree(generated_mnist, tmp_path / "data")
-    raw_dir = tmp_path / "data" / "MNIST" / "raw"
-    shutil.copy(raw_dir / "train-labels-idx1-ubyte", raw_dir / "t10k-labels-idx1-ubyte")
-    load_mnist(tmp_path / "data", train=True, device="cpu")
-    with pytest.raises(ValueError, match="do not belong together; delete them"):
-        load_mnist(tmp_path / "data", train=False, device="cpu")
 
 
 @needs_mnist
@@ -257,6 +232,7 @@ print(len(load_mnist(sys.argv[1], True, "cpu")[0]))
 
 
 @needs_mnist
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", range(10))
 def test_two_first_runs_at_once(turn, tmp_path):
     """Both unpack the archives into the same files, one a little after the other, and read them."""
@@ -281,10 +257,9 @@ def test_two_first_runs_at_once(turn, tmp_path):
     assert [output for output, _ in results] == ["60000\n"] * 2, results
 
 
-def test_files_that_are_being_written_are_waited_for(tmp_path, monkeypatch):
+def test_files_that_are_being_written_are_waited_for(raw_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "SETTLING_TIME", 3)
-    write_mnist(tmp_path, num_train=30, num_test=20)
-    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path = raw_dir / "train-images-idx3-ubyte"
     content = path.read_bytes()
     path.write_bytes(content[:1000])
     timer = threading.Timer(1.5, path.write_bytes, [content])
@@ -294,10 +269,9 @@ def test_files_that_are_being_written_are_waited_for(tmp_path, monkeypatch):
     assert len(images) == 30
 
 
-def test_files_that_stay_damaged_are_not_waited_for_long(tmp_path, monkeypatch):
+def test_files_that_stay_damaged_are_not_waited_for_long(raw_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "SETTLING_TIME", 3)
-    write_mnist(tmp_path, num_train=30, num_test=20)
-    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path = raw_dir / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:1000])
     start = time.perf_counter()
     with pytest.raises(ValueError, match="are damaged; delete them"):

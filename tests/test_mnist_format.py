@@ -6,8 +6,6 @@ import io
 
 import numpy as np
 import pytest
-from conftest import needs_mnist, read_digit
-from generated_digits import STROKES, draw_digit
 from PIL import Image, ImageDraw
 
 from digits.command_line import DATA_DIR
@@ -15,6 +13,7 @@ from digits.reading.digits import find_digits
 from digits.reading.mnist_format import fit_into_image, format_digit, stroke_width
 from digits.reading.picture import decode_picture
 from digits.training.mnist import load_mnist
+from tests.helpers import STROKES, draw_digit, needs_mnist, read_digit
 
 
 def format_picture(picture: Image.Image) -> np.ndarray:

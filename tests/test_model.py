@@ -9,20 +9,8 @@ from digits.command_line import PROJECT_DIR
 from digits.deskewing import deskew
 from digits.weights import load_weights, save_weights
 from model import CNN, predict_logits, to_floats
+from tests.helpers import make_trained_like_model
 from train_CNN import prepare_training
-
-
-def make_trained_like_model(num_classes: int = 10) -> CNN:
-    """Return a CNN whose batch norms have seen images, with negative factors among theirs."""
-    torch.manual_seed(0)
-    model = CNN(num_classes)
-    for layer in model.layers:
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(layer.weight)
-            torch.nn.init.normal_(layer.bias)
-    model.train()
-    model(torch.rand(50, 1, 28, 28))
-    return model.eval()
 
 
 def test_parameter_count():

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import read_picture_of, run_predict
-from fuzz_pictures import fuzz
-from generated_digits import draw_four, draw_three, encode
 from PIL import EpsImagePlugin, Image, ImageChops, ImageOps
 
 from digits.reading.picture import PICTURE_SIZE, decode_picture, read_picture, remove_transparency
+from tests.fuzz_pictures import fuzz
+from tests.helpers import draw_four, draw_three, encode, read_picture_of, run_predict
 
 
 def huge_png(width: int, height: int) -> bytes:

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_predict
-from generated_digits import draw_digit, draw_four, draw_three, encode
 from PIL import Image, ImageOps
 
 import predict_CNN
 from digits.command_line import MODEL_PATH, PROJECT_DIR
 from digits.formatting import format_prediction
 from digits.reading.digits import Digit
+from tests.helpers import draw_digit, draw_four, draw_three, encode, run_predict
 
 
 @pytest.mark.parametrize("name", ["my own four.png", 'it\'s "4".png', "vier_äöü_四.png", "-4.png", "$x_$.png"])

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 import pytest
 import torch
-from conftest import needs_mnist
 from PIL import Image
 
 import test_CNN
 from digits.command_line import DATA_DIR
 from test_CNN import calibration_error, wilson_interval
-
-
-def read_accuracy(output: str) -> float:
-    """Return the percentage that test_CNN.py printed, after checking all that it printed."""
-    first, loss, error, *others = output.splitlines()
-    interval = r"95 % confidence interval (\d+\.\d\d) to (\d+\.\d\d) %"
-    match = re.fullmatch(rf"Accuracy: (\d+\.\d\d) % \((\d+)/(\d+)\), {interval}", first)
-    percent, num_correct, num_images, low, high = match.groups()
-    assert percent == f"{100 * int(num_correct) / int(num_images):.2f}"
-    assert float(low) < float(percent) <= float(high)
-    assert re.fullmatch(r"Mean loss: \d+\.\d{4}", loss)
-    assert re.fullmatch(r"Expected calibration error: \d+\.\d\d %", error)
-    digits = [re.fullmatch(r"Digit (\d): \d+\.\d\d % \((\d+)/(\d+)\)", line).groups() for line in others]
-    assert [digit for digit, _, _ in digits] == [str(digit) for digit in range(10)]
-    assert sum(int(correct) for _, correct, _ in digits) == int(num_correct)
-    assert sum(int(number) for _, _, number in digits) == int(num_images)
-    return float(percent)
+from tests.helpers import needs_mnist, read_accuracy
 
 
 def test_trained_weights_read_unseen_digits(training, generated_mnist, run_script):

@@ -16,14 +16,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import assert_one_line_error
-from fuzz_weights import fuzz
-from test_model import make_trained_like_model
 
 from digits import weights
 from digits.command_line import FINDER_PATH, MODEL_PATH, PROJECT_DIR
 from digits.weights import check_model_path, load_finder, load_weights, save_weights
 from model import CNN
+from tests.fuzz_weights import fuzz
+from tests.helpers import assert_one_line_error, make_trained_like_model
 
 
 def test_weights_come_back(tmp_path):

@@ -1,15 +1,35 @@
-"""Draws digits with Pillow, in place of MNIST and of people's pictures."""
+"""What several test files need: drawn digits in place of MNIST and of pictures, and runs of scripts."""
 
 from __future__ import annotations
 
 import io
 import math
 import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 from PIL import Image, ImageDraw, ImageOps
+
+import predict_CNN
+from digits.command_line import DATA_DIR, PROJECT_DIR, run_script
+from digits.formatting import join_digits
+from digits.reading.digits import find_digits
+from digits.reading.finder import Finder
+from model import CNN, predict_logits
+
+FILES = sorted((PROJECT_DIR / "digits").rglob("[!_]*.py"))
+MODULES = ["model", *(".".join(path.relative_to(PROJECT_DIR).with_suffix("").parts) for path in FILES)]
+TRAINING_IMAGES = DATA_DIR / "MNIST" / "raw" / "train-images-idx3-ubyte"
+needs_mnist = pytest.mark.skipif(
+    not (TRAINING_IMAGES.exists() or TRAINING_IMAGES.with_suffix(".gz").exists()),
+    reason=f"no MNIST in {DATA_DIR}, and tests download nothing; set MNIST_DIR, or run train_CNN.py once",
+)
 
 
 def arc(centre_x: float, centre_y: float, radius_x: float, radius_y: float, start: float, end: float) -> list:
@@ -106,3 +126,65 @@ def write_mnist(data_dir: Path, num_train: int, num_test: int) -> None:
         images, labels = draw_images(num_images, seed)
         write_idx(raw_dir / f"{name}-images-idx3-ubyte", images)
         write_idx(raw_dir / f"{name}-labels-idx1-ubyte", labels)
+
+
+def run_predict(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """Run predict_CNN.py in this process, which is sooner under way than a new one; return its exit status.
+
+    Its figures are saved in the folder `figures` of the current one.
+    """
+    monkeypatch.setattr(sys, "argv", ["predict_CNN.py", "--figures-dir", "figures", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        run_script(predict_CNN.main)
+    return exit_info.value.code
+
+
+def read_picture_of(finder: Finder, model: CNN, picture: Image.Image) -> str:
+    """Return the digits in a picture, as text: spaces at wide gaps, slashes between lines."""
+    digits, _ = find_digits(picture.convert("RGB"), finder)
+    return join_digits(digits, predict_CNN.predict_probabilities(digits, model).argmax(axis=1))
+
+
+def read_digit(model: CNN, image: np.ndarray) -> int:
+    """Return the digit that the model reads in an image (28, 28), uint8."""
+    return int(predict_logits(model, torch.from_numpy(image)[None, None]).argmax())
+
+
+def assert_one_line_error(result: subprocess.CompletedProcess, script: str, *parts: str) -> None:
+    """Check that a script ended with one line on stderr that has all of `parts`, and with exit status 1."""
+    assert result.returncode == 1, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith(f"{script}: error: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def read_accuracy(output: str) -> float:
+    """Return the percentage that test_CNN.py printed, after checking all that it printed."""
+    first, loss, error, *others = output.splitlines()
+    interval = r"95 % confidence interval (\d+\.\d\d) to (\d+\.\d\d) %"
+    match = re.fullmatch(rf"Accuracy: (\d+\.\d\d) % \((\d+)/(\d+)\), {interval}", first)
+    percent, num_correct, num_images, low, high = match.groups()
+    assert percent == f"{100 * int(num_correct) / int(num_images):.2f}"
+    assert float(low) < float(percent) <= float(high)
+    assert re.fullmatch(r"Mean loss: \d+\.\d{4}", loss)
+    assert re.fullmatch(r"Expected calibration error: \d+\.\d\d %", error)
+    digits = [re.fullmatch(r"Digit (\d): \d+\.\d\d % \((\d+)/(\d+)\)", line).groups() for line in others]
+    assert [digit for digit, _, _ in digits] == [str(digit) for digit in range(10)]
+    assert sum(int(correct) for _, correct, _ in digits) == int(num_correct)
+    assert sum(int(number) for _, _, number in digits) == int(num_images)
+    return float(percent)
+
+
+def make_trained_like_model(num_classes: int = 10) -> CNN:
+    """Return a CNN whose batch norms have seen images, with negative factors among theirs."""
+    torch.manual_seed(0)
+    model = CNN(num_classes)
+    for layer in model.layers:
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.weight)
+            torch.nn.init.normal_(layer.bias)
+    model.train()
+    model(torch.rand(50, 1, 28, 28))
+    return model.eval()
