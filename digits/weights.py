@@ -9,10 +9,10 @@ import time
 import warnings
 import zipfile
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from digits.command_line import FINDER_PATH
 from digits.reading.finder import Finder
@@ -21,6 +21,7 @@ from model import CNN
 Network = TypeVar("Network", bound=nn.Module)
 
 ZIP_MAGIC = b"PK\x03\x04"  # the first bytes of a zip archive
+DAMAGED = "is damaged or does not hold the weights of this network"
 LEFTOVER_AGE = 60  # seconds; age from which nobody is writing a temporary file any more
 
 
@@ -66,10 +67,8 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
             os.fsync(file.fileno())  # on the disk before the old file goes
         os.replace(temporary_path, path)
     except OSError as error:
-        raise OSError(
-            f"the weights could not be saved at {path} ({error.strerror}); make room there, or name another "
-            "file with --model-path"
-        ) from error
+        what_to_do = "make room there, or name another file with --model-path"
+        raise OSError(f"the weights could not be saved at {path} ({error.strerror}); {what_to_do}") from error
     finally:
         if temporary_path.exists():
             temporary_path.unlink()
@@ -102,37 +101,25 @@ def _load(model: Network, path: str | Path, device: str, command: str) -> Networ
         raise FileNotFoundError(f"{path}: no such file; make it with {command}") from None
     except OSError as error:
         raise OSError(f"{path} cannot be read ({error.strerror}); name another file") from error
-    state_dict, damaged = _unpack(data, path, command), _damaged(path, command)
     try:
-        model.load_state_dict(state_dict)
-        version = getattr(state_dict, "_metadata", {}).get("", {}).get("version", 1)
-    except Exception as error:  # a stranger's file may hold anything under any name
-        raise ValueError(damaged) from error
-    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-        raise ValueError(damaged)
-    if version != model._version:
-        raise ValueError(
-            f"{path} is from another version of this project, which prepared images differently; train it anew with "
-            f"{command}"
-        )
+        _fill(model, _unpack(data))
+    except ValueError as error:
+        raise ValueError(f"{path} {error}; make it anew with {command}") from error
     # Channels last, in memory only: the same network, up to twice as fast on a CPU
     return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
-def _unpack(data: bytes, path: str | Path, command: str) -> dict[str, Tensor]:
-    """Return the state_dict in the bytes of a file that torch.save made. Raises ValueError when there is none.
+def _unpack(data: bytes) -> object:
+    """Return what torch.save wrote into the bytes of a file. Raises ValueError with what is wrong with it.
 
     Only zip archives reach torch.load: older versions of PyTorch run code from a crafted file in one of the formats
     used before PyTorch 1.6, a tar archive or a bare pickle, even with weights_only (CVE-2025-32434), and TorchScript
     archives hold code.
     """
     if data[257:262] == b"ustar" or data[:1] == b"\x80":
-        raise ValueError(
-            f"{path} was saved by an old PyTorch; save it anew with PyTorch 1.6 or newer, or train it anew with "
-            f"{command}"
-        )
+        raise ValueError("was saved by a PyTorch older than 1.6")
     if data[:4] != ZIP_MAGIC:
-        raise ValueError(_damaged(path, command))
+        raise ValueError(DAMAGED)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about oddities of a file, which is either loaded or refused
@@ -142,13 +129,19 @@ def _unpack(data: bytes, path: str | Path, command: str) -> dict[str, Tensor]:
                     "constants.pkl" in name for name in archive.namelist()
                 )
             # weights_only admits tensors and plain containers alone.
-            state_dict = torch.load(io.BytesIO(data), "cpu", weights_only=True) if is_intact else None
+            return torch.load(io.BytesIO(data), "cpu", weights_only=True) if is_intact else None
     except Exception as error:  # a stranger's bytes can make these libraries raise anything
-        raise ValueError(_damaged(path, command)) from error
-    if not isinstance(state_dict, dict):
-        raise ValueError(_damaged(path, command))
-    return state_dict
+        raise ValueError(DAMAGED) from error
 
 
-def _damaged(path: str | Path, command: str) -> str:
-    return f"{path} is damaged or does not hold the weights of this network; make it anew with {command}"
+def _fill(model: nn.Module, state_dict: Any) -> None:
+    """Load a state_dict into `model`. Raises ValueError with what is wrong with it."""
+    try:
+        model.load_state_dict(state_dict)
+        version = getattr(state_dict, "_metadata", {}).get("", {}).get("version", 1)
+    except Exception as error:  # a stranger's file may hold anything under any name
+        raise ValueError(DAMAGED) from error
+    if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        raise ValueError(DAMAGED)
+    if version != model._version:
+        raise ValueError("is from another version of this project, which prepared images differently")
