@@ -16,57 +16,45 @@ MAX_SHEAR = 0.15  # largest slant: pixels to the side for each pixel upwards
 MAX_SHIFT = 2  # pixels
 ELASTICITY = 0.4  # pixels: standard deviation of the shifts that bend the strokes
 
-LEAD_IN_FRACTION = 0.5  # fraction of the 1s that get a lead-in stroke
-SERIF_FRACTION = 0.5  # fraction of those that get a serif too
-LEAD_IN_LENGTH = 0.25, 0.75  # smallest and largest, relative to the height of the digit
-LEAD_IN_ANGLE = 20, 70  # degrees off the vertical
-LEAD_IN_BEND = -20, 20  # degrees: turn of the lower half, and of the upper half to the other side
-SERIF_LENGTH = 0.4, 0.9  # relative to the height of the digit
-SERIF_ANGLE = 70, 110  # degrees off the vertical
+# Strokes that half the world writes and hardly any of MNIST's writers: serif and lead-in stroke of a 1, arm of a 6.
+# Digit, fraction of its images, end (0 starts at the top, 1 is centred on the lower end), angle in degrees
+# (0 is down, 90 right), length relative to the height of the digit
+ADDED_STROKES = (
+    (1, 0.25, 1, (70, 110), (0.4, 0.9)),
+    (1, 0.5, 0, (-70, -20), (0.25, 0.75)),
+    (6, 0.3, 0, (60, 110), (0.15, 0.4)),
+)
+MAX_BEND = 20  # degrees: largest turn of an added stroke to either side, between its middle and its ends
 RELATIVE_WIDTH = 0.6, 1.1  # width of an added stroke, relative to the digit's own stroke
 
 
 def add_strokes(images: Tensor, labels: Tensor) -> Tensor:
-    """Return images (N, 1, 28, 28), floats in 0..1, where some 1s, as labels (N,) say, get a lead-in stroke at the top.
+    """Return images (N, 1, 28, 28), floats in 0..1, some with strokes added, as their labels (N,) allow."""
+    images, positions = images.clone(), torch.arange(28, device=images.device)
+    for digit, fraction, end, angles, lengths in ADDED_STROKES:
+        chosen = (labels == digit) & (torch.rand(len(labels), device=images.device) < fraction)
+        digits = images[chosen, 0]  # (n, 28, 28)
 
-    Some of these get a serif too. So half the world writes them, but hardly any of MNIST's writers.
-    """
-    chosen = (labels == 1) & (torch.rand(len(labels), device=images.device) < LEAD_IN_FRACTION)
-    ones = images[chosen, 0]
+        def sample(limits: tuple[float, float], count: int = len(digits)) -> Tensor:
+            return torch.empty(count, 1, device=images.device).uniform_(*limits)
 
-    def sample(limits: tuple[float, float]) -> Tensor:
-        return torch.empty(len(ones), 1, 1, device=images.device).uniform_(*limits)
-
-    positions = torch.arange(images.shape[2], device=images.device)
-    is_inked = (ones > 0.5).any(dim=2)
-    top = torch.where(is_inked, positions, positions[-1]).amin(dim=1)
-    bottom = torch.where(is_inked, positions, top[:, None]).amax(dim=1)
-    height = (bottom - top + 1)[:, None, None]
-    width = sample(RELATIVE_WIDTH) * ones.sum(dim=(1, 2))[:, None, None] / height
-
-    def find_middle(y: Tensor) -> tuple[Tensor, Tensor]:
-        row = ones[torch.arange(len(ones), device=images.device), y]
-        return ((row * positions).sum(dim=1) / row.sum(dim=1).clamp(min=1e-6))[:, None, None], y[:, None, None]
-
-    def offset(length: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:  # down to the left
-        angle = angle.deg2rad()
-        return -length * angle.sin(), length * angle.cos()
-
-    def draw_line(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-        right, down = positions - x, positions[:, None] - y
-        # Fraction of the line up to the point that is nearest to a pixel
-        fraction = ((right * dx + down * dy) / (dx**2 + dy**2)).clamp(0, 1)
-        return (width / 2 + 0.5 - torch.hypot(right - fraction * dx, down - fraction * dy)).clamp(0, 1)
-
-    x, y = find_middle(top)
-    half, angle, bend = sample(LEAD_IN_LENGTH) * height / 2, sample(LEAD_IN_ANGLE), sample(LEAD_IN_BEND)
-    dx, dy = offset(half, angle - bend)
-    lead_in = torch.maximum(draw_line(x, y, dx, dy), draw_line(x + dx, y + dy, *offset(half, angle + bend)))
-    x, y = find_middle(bottom)
-    dx, dy = offset(sample(SERIF_LENGTH) * height, sample(SERIF_ANGLE))
-    serif = draw_line(x - dx / 2, y - dy / 2, dx, dy) * (sample((0, 1)) < SERIF_FRACTION)
-    images = images.clone()
-    images[chosen, 0] = torch.maximum(ones, torch.maximum(lead_in, serif))
+        has_ink = (digits > 0.5).any(dim=2)  # (n, 28)
+        top, height = has_ink.int().argmax(dim=1, keepdim=True), has_ink.sum(dim=1, keepdim=True)  # (n, 1)
+        start_y = (top + end * (height - 1)).clamp(min=0)
+        row = digits[torch.arange(len(digits), device=images.device), start_y[:, 0]]
+        start_x = (row * positions).sum(dim=1, keepdim=True) / row.sum(dim=1, keepdim=True).clamp(min=1e-6)
+        # The upper third of a 1 and of a 6 is a single stroke, as wide as there is ink in a row.
+        is_upper = (positions >= top) & (positions < top + height / 3)
+        width = (digits.sum(dim=2) * is_upper).sum(dim=1, keepdim=True) / is_upper.sum(dim=1, keepdim=True).clamp(min=1)
+        # A chain of 16 points at a slowly turning angle
+        turn = torch.linspace(-1, 1, 16, device=images.device) * sample((-MAX_BEND, MAX_BEND))
+        angle, spacing = (sample(angles) + turn).deg2rad(), sample(lengths) * height / 16
+        dx, dy = (spacing * angle.sin()).cumsum(dim=1), (spacing * angle.cos()).cumsum(dim=1)  # (n, 16)
+        x = (start_x + dx - end * dx.mean(dim=1, keepdim=True))[:, :, None, None]
+        y = (start_y + dy - end * dy.mean(dim=1, keepdim=True))[:, :, None, None]
+        distance = torch.hypot(positions - x, positions[:, None] - y).amin(dim=1)  # (n, 28, 28), in pixels
+        stroke = ((sample(RELATIVE_WIDTH) * width)[:, :, None] / 2 + 0.5 - distance).clamp(0, 1)
+        images[chosen, 0] = torch.maximum(digits, stroke)
     return images
 
 
