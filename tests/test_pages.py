@@ -1,4 +1,4 @@
-"""Random pages: the same from one seed, and strokes and digits are where they are said to be."""
+"""Random pages: the same from one seed, with strokes and digits where they are recorded."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from generated_digits import draw_images
 from PIL import Image
 
-from digits.reading import pages, writing
+from digits.reading import marks, pages, rendering, writing
 from digits.reading.shapes import Shape, trace
+from tests.helpers import draw_images
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,43 @@ def test_ink_is_where_the_pen_was(shapes):
     rows, columns = np.nonzero(canvas.to_array() > 0.5)
     found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     assert abs(found - box).max() <= 2 and 60 <= found[3] - found[1] <= 110
+
+
+@pytest.mark.parametrize("width, height", [(32, 96), (128, 40)])
+def test_a_single_digit_fits_into_a_narrow_picture(width, height, shapes):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        canvas = writing.Canvas(width, height, writing.sample_view(rng, width, height))
+        boxes = writing.write_digits(rng, shapes, [(width / 2, height / 2, 90)], 0.05, canvas)
+        ((left, top, right, bottom),) = boxes.tolist()
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height
+        assert right - left > 0.7 * width or bottom - top > 0.7 * height
+
+
+def test_things_cover_no_digit(shapes):
+    rng, boxes = np.random.default_rng(0), np.array([[40, 40, 60, 80], [70, 40, 90, 80]], np.float32)
+    colours, ink = np.full((128, 128, 3), 200, np.float32), np.ones((128, 128), np.float32)
+    num_changed = 0
+    for is_paint in (False, True) * 10:
+        picture, left = rendering.draw_things(rng, colours, ink, boxes, is_paint)
+        for x, y, end_x, end_y in boxes.astype(int).tolist():
+            assert abs(picture[y:end_y, x:end_x] - 200).max() < 1 and left[y:end_y, x:end_x].min() > 0.99
+        is_thing = abs(picture - 200).max(axis=2) > 20
+        num_changed += int(is_thing.any())
+        assert left[is_thing].max(initial=0) < 1  # no pen has written there
+    assert num_changed > 5
+
+
+def test_marks_are_no_digits(shapes):
+    """Signs among the digits take their slots, and marks change nothing about the boxes."""
+    rng, canvas = np.random.default_rng(1), writing.Canvas(128, 128, np.eye(3))
+    for _ in range(20):
+        canvas = writing.Canvas(128, 128, np.eye(3))
+        marks.write_signs(rng, [(64, 64, 60)], 0.1, canvas)
+        rows, columns = np.nonzero(canvas.to_array() > 0.5)
+        assert len(rows) and abs(columns - 64).max() <= 50 and abs(rows - 64).max() <= 50
+        marks.write_marks(rng, [(64, 64, 60)], np.array([[40.0, 34, 88, 94]]), 0.1, canvas)
+    assert canvas.to_array().mean() < 0.8
 
 
 def test_a_sheet_to_look_at(generated_mnist, tmp_path, monkeypatch, capsys):

@@ -6,13 +6,15 @@ import re
 import subprocess
 import sys
 
+import pytest
 import torch
-from conftest import PROJECT_DIR
 
-from digits.reading.train_finder import MAX_DIGITS, assign
+from digits.command_line import PROJECT_DIR
+from digits.reading.finder_loss import assign
 from digits.weights import load_finder
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(generated_mnist, tmp_path):
     files = []
     for name in ("first.pth", "second.pth"):
@@ -28,7 +30,7 @@ def test_the_same_seed_gives_the_same_weights(generated_mnist, tmp_path):
 
 def test_where_digits_are_to_be_found():
     """Near the middle of the nearest digit, on a grid of 4 pixels; a thin 1 is not missed."""
-    boxes = torch.zeros(2, MAX_DIGITS, 4)
+    boxes = torch.zeros(2, 5, 4)
     boxes[0, 0], boxes[0, 1] = torch.tensor([8.0, 8.0, 40.0, 40.0]), torch.tensor([49.0, 10.0, 51.0, 60.0])
     is_digit, nearest = assign(boxes, 64, 64)
     assert is_digit.shape == (2, 16, 16) and not is_digit[1].any()

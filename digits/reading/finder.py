@@ -90,16 +90,25 @@ def suppress(boxes: Tensor, scores: Tensor) -> Tensor:
     return torch.tensor(kept, dtype=torch.long)
 
 
-@torch.inference_mode()
-def look(finder: Finder, picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the probability of ink (H, W) in a picture (3, H, W), 0..255, and the boxes (N, 4) of its digits."""
+def pad(picture: Tensor) -> Tensor:
+    """Return a picture (3, H, W), floats, continued to the right and down, until H and W are multiples of 32."""
     height, width = picture.shape[1:]
-    padding = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
+    return F.pad(picture[None], (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")[0]
+
+
+@torch.inference_mode()
+def look(finder: Finder, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the probability of ink (H, W) in a picture (3, H, W), floats in 0..255, and its digits.
+
+    These are boxes (N, 4) and their probabilities (N,), the highest first.
+    """
+    height, width = picture.shape[1:]
     device = next(finder.parameters()).device
-    outputs = finder(F.pad(picture[None].to(device), padding, mode="replicate"))
+    outputs = finder(pad(picture.to(device))[None])
     ink, digits, distances = (output.cpu() for output in outputs)
     boxes, scores = decode_boxes(distances)[0], digits[0, 0].sigmoid()
     x, y = find_positions(ink.shape[2], ink.shape[3], ink.device)
     is_digit = (scores > MIN_SCORE) & (x < width) & (y < height)
     boxes, scores = boxes[is_digit], scores[is_digit]
-    return ink[0, 0, :height, :width].sigmoid(), boxes[suppress(boxes, scores)]
+    kept = suppress(boxes, scores)
+    return ink[0, 0, :height, :width].sigmoid(), boxes[kept], scores[kept]

@@ -12,25 +12,20 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from digits.command_line import add_shared_flags, run_script, whole_number
-from digits.reading.rendering import (
-    draw_things,
-    light_page,
-    print_page,
-    sample_colours,
-    smooth_noise,
-    surround,
-    take_picture,
-    wear_ink,
-)
+from digits.reading.camera import light_page, smooth_noise, take_picture
+from digits.reading.marks import write_marks, write_signs
+from digits.reading.rendering import draw_things, print_page, sample_colours, surround, wear_ink
 from digits.reading.shapes import Shape, trace
-from digits.reading.writing import Canvas, Limits, Rng, lay_out, log_uniform, sample_view, write_digits, write_marks
+from digits.reading.writing import Canvas, Limits, Rng, lay_out, log_uniform, sample_view, write_digits
 from digits.training.mnist import load_mnist
 
 PAINT = 0.35  # drawn on a screen: flat colours and sharp edges, no paper and no light
-NO_PAGE = 0.35  # of the pictures without a digit
-INVERTED = 0.06  # light and dark exchanged in the whole picture
+NO_PAGE = 0.5  # of the pictures without a digit, things instead of a page
+THINGS = 0.15  # of the other pictures, things on the page
+INVERTED = 0.06  # light and dark exchanged in all of the picture
 SURROUNDINGS = 0.18  # a desk around the sheet, or a window around the canvas
-MARKS = 0.45  # a pen has also written what is no digit
+MARKS = 0.4  # a pen has also written what is no digit
+SIGNS, SIGN = 0.15, 0.35  # signs among the digits; of the digits there, signs instead
 PEN_WIDTH: Limits = (0.02, 0.24)  # relative to the height of a digit
 MIN_CONTRAST, MIN_SIGNAL = 8.0, 0.6  # of 255; relative to the noise: fainter digits are not asked for
 
@@ -65,6 +60,9 @@ def draw_page(rng: Rng, shapes: list[Shape], width: int, height: int) -> Page:
     view = np.eye(3) if is_paint else sample_view(rng, width, height)
     slots, pen = lay_out(rng, width, height), log_uniform(rng, PEN_WIDTH)
     written = Canvas(width, height, view)
+    is_sign = rng.random(len(slots)) < SIGN * (rng.random() < SIGNS)
+    write_signs(rng, [slot for slot, chosen in zip(slots, is_sign) if chosen], pen, written)
+    slots = [slot for slot, chosen in zip(slots, is_sign) if not chosen]
     boxes = write_digits(rng, shapes, slots, pen, written)
     if rng.random() < MARKS:
         write_marks(rng, slots, boxes, pen, written)
@@ -88,8 +86,8 @@ def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, i
     colours += wear_ink(rng, ink)[..., np.newaxis] * (pen_colour - colours)
     if rng.random() < SURROUNDINGS:
         colours, ink = surround(rng, colours, ink, boxes, is_paint)
-    if not len(boxes) and rng.random() < NO_PAGE:
-        colours, ink = draw_things(rng, colours), np.zeros_like(ink)
+    if rng.random() < (THINGS if len(boxes) else NO_PAGE):
+        colours, ink = draw_things(rng, colours, ink, boxes, is_paint)
     if not is_paint:
         colours = light_page(rng, colours)
     picture = take_picture(rng, colours, boxes, is_paint)

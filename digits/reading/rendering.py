@@ -1,36 +1,21 @@
-"""How a page is seen: paper and print, colours, light and shadow, camera, scanner or screen."""
+"""A page before it is photographed: print, colours of paper and pen, worn ink, and what lies around and on it."""
 
 from __future__ import annotations
-
-import io
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from digits.reading.writing import OVERSAMPLING, Canvas, Limits, Rng, Slot, load_font, log_uniform, sample_text
+from digits.reading.camera import smooth_noise
+from digits.reading.marks import load_font, sample_text
+from digits.reading.writing import OVERSAMPLING, Canvas, Limits, Rng, Slot, log_uniform
 
-# How often; each a probability
+# Fractions of the pages
 LIGHT_ON_DARK = 0.2  # of the papers and boards
 PRINT, FRAME, FORM, CAPTION, CREASE = 0.5, 0.1, 0.08, 0.12, 0.08
-
 GRAIN, GAPS = 0.3, 0.15  # in strokes
-SHADOW, FOLD, GLARE, LOW_LIGHT = 0.6, 0.2, 0.1, 0.3
-FEW_PIXELS, ONE_BIT, JPEG, GREY = 0.4, 0.05, 0.35, 0.08
 
-# How much
 RULING: Limits = (0.04, 0.4)  # distance of ruled lines, relative to the shorter side
 RULING_WIDTH: Limits = (0.5, 2.2)  # pixels
-BLUR: Limits = (0.0, 1.3)  # pixels
-NOISE = 4.0  # of 255: mean of the standard deviation
-JPEG_QUALITY: Limits = (20, 93)
-SMALL_SIDE: Limits = (20, 40)  # pixels of the shorter side of pictures with few pixels
-MIN_PIXELS = 9  # height of the smallest digit in pictures with few pixels
-
-
-def smooth_noise(rng: Rng, height: int, width: int, num_cells: int) -> np.ndarray:
-    """Return noise (height, width) of standard deviation about 1 that changes over 1 / num_cells of the picture."""
-    grid = rng.normal(size=(num_cells, num_cells)).astype(np.float32)
-    return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def print_page(rng: Rng, slots: list[Slot], boxes: np.ndarray, canvas: Canvas, is_paint: bool) -> None:
@@ -135,83 +120,45 @@ def surround(
     return np.where(outside[..., np.newaxis], desk, colours), np.where(outside, 0, ink)
 
 
-def light_page(rng: Rng, colours: np.ndarray) -> np.ndarray:
-    """Return the picture (height, width, 3) in uneven light: falling off, shadows, folds, glare, a camera's tones."""
-    height, width = colours.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    x, y = (x - width / 2) / max(width, height), (y - height / 2) / max(width, height)
+def draw_things(
+    rng: Rng, colours: np.ndarray, ink: np.ndarray, boxes: np.ndarray, is_paint: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the picture (height, width, 3) with things on it that are no page, and the ink that they leave.
 
-    def ramp(angle: float) -> np.ndarray:
-        return x * np.cos(angle) + y * np.sin(angle)
-
-    light = 1 - rng.uniform(0, 0.45) * (ramp(rng.uniform(0, 6.3)) + 0.7) / 1.4
-    for _ in range(int(rng.integers(1, 4)) if rng.random() < SHADOW else 0):
-        angle = rng.uniform(0, 6.3)
-        depth = ramp(angle) - rng.uniform(-0.45, 0.45)
-        if rng.random() < 0.3:  # a corner
-            depth = np.maximum(depth, ramp(angle + rng.uniform(1, 2)) - rng.uniform(-0.45, 0.45))
-        if rng.random() < 0.3:
-            depth = depth + 0.03 * smooth_noise(rng, height, width, 8)
-        light *= 1 - rng.uniform(0.1, 0.65) / (1 + np.exp(-(depth * log_uniform(rng, (6, 200))).clip(-30, 30)))
-    if rng.random() < FOLD:
-        slopes = np.gradient(smooth_noise(rng, height, width, int(rng.integers(5, 12))))[0]
-        light *= (1 + rng.uniform(0.03, 0.12) * slopes / (slopes.std() + 1e-6)).clip(0.4, 1.4)
-    if rng.random() < LOW_LIGHT:
-        light *= rng.uniform(0.2, 0.9)
-    colours = colours * light[..., np.newaxis]
-    if rng.random() < GLARE:
-        distance = ((x - rng.uniform(-0.5, 0.5)) ** 2 + (y - rng.uniform(-0.5, 0.5)) ** 2) / rng.uniform(0.1, 0.4) ** 2
-        colours = colours + (np.exp(-distance) * rng.uniform(0.2, 0.8))[..., np.newaxis] * (255 - colours)
-    return 255 * (colours / 255).clip(0, 1) ** rng.uniform(0.75, 1.35) * (1 + rng.normal(0, 0.04, 3))
-
-
-def draw_things(rng: Rng, colours: np.ndarray) -> np.ndarray:
-    """Return a picture (height, width, 3) of things that are no page, on top of `colours`: blobs and corners."""
-    height, width = colours.shape[:2]
-    picture = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
-    pencil = ImageDraw.Draw(picture)
-    for _ in range(int(rng.integers(1, 40))):
-        colour = tuple(int(value) for value in rng.uniform(0, 255, 3))
-        centre = rng.uniform(-0.2, 1.2, 2) * (width, height)
-        size = min(width, height) * log_uniform(rng, (0.03, 0.6))
-        if rng.random() < 0.5:
-            reach = size * np.array([1, rng.uniform(0.2, 1)])
-            pencil.ellipse((*(centre - reach), *(centre + reach)), colour)
-        else:
-            corners = centre + size * rng.normal(0, 0.7, (int(rng.integers(3, 8)), 2))
-            pencil.polygon([tuple(corner) for corner in corners.tolist()], colour)
-    picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0, 4)))
-    texture = 1 + 0.1 * smooth_noise(rng, height, width, int(rng.integers(4, 90)))
-    return np.asarray(picture, np.float32) * texture[..., np.newaxis]
-
-
-def take_picture(rng: Rng, colours: np.ndarray, boxes: np.ndarray, is_paint: bool) -> np.ndarray:
-    """Return colours (height, width, 3) as a camera, a scanner or a small canvas records them, uint8."""
-    picture = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
-    size = picture.size
-    if rng.random() < FEW_PIXELS:
-        scale = rng.uniform(*SMALL_SIDE) / min(size) if rng.random() < 0.5 else log_uniform(rng, (0.25, 1))
-        if len(boxes):  # few, but enough for the smallest digit
-            scale = min(1, max(scale, MIN_PIXELS / (boxes[:, 3] - boxes[:, 1]).min()))
-        small = [max(8, round(scale * length)) for length in size]
-        filters = [Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.NEAREST]
-        picture = picture.resize((small[0], small[1]), filters[int(rng.integers(3 if is_paint else 2))])
-    elif not is_paint or rng.random() < 0.3:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*BLUR)))
-    if not is_paint or rng.random() < 0.1:
-        values = np.asarray(picture, np.float32)
-        channels = 3 if rng.random() < 0.5 else 1
-        noise = rng.normal(0, rng.exponential(NOISE), (*values.shape[:2], channels))
-        picture = Image.fromarray((values + noise).clip(0, 255).astype(np.uint8))
-    if rng.random() < JPEG:
-        file = io.BytesIO()
-        picture.save(file, "JPEG", quality=int(rng.uniform(*JPEG_QUALITY)))
-        picture = Image.open(file).convert("RGB")
-    if rng.random() < ONE_BIT:
-        values = np.asarray(picture.convert("L"), np.float32)
-        values = values + rng.normal(0, rng.uniform(0, 30), values.shape)
-        low, high = np.percentile(values, (1, 99))
-        picture = Image.fromarray(np.where(values > (low + high) / 2, 255, 0).astype(np.uint8)).convert("RGB")
-    if rng.random() < GREY:
-        picture = picture.convert("L").convert("RGB")
-    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
+    Beside digits a few, which cover none; else up to many, so that nothing else may be seen, as in the model of natural
+    images with dead leaves (Lee, Mumford, Huang 2001): coins and balls, sheets and corners, pens and branches.
+    """
+    height, width = ink.shape
+    picture, mask = Image.fromarray(colours.clip(0, 255).astype(np.uint8)), Image.new("L", (width, height))
+    pencils = ImageDraw.Draw(picture), ImageDraw.Draw(mask)
+    digit_height = float(np.median(boxes[:, 3] - boxes[:, 1])) if len(boxes) else 0.0
+    num_things = int(rng.integers(1, 6)) if len(boxes) else round(log_uniform(rng, (1, 80)))
+    for _ in range(num_things):
+        centre = rng.uniform(-0.1, 1.1, 2) * (width, height)
+        reach = np.full(2, min(width, height) * log_uniform(rng, (0.03, 0.6)))
+        reach *= rng.uniform(0.3, 1, 2) if rng.random() < 0.5 else 1
+        # A rod alone, or one as long as a digit, would be a 1.
+        kind = rng.integers(3 if num_things > 8 or (len(boxes) and reach.max() > digit_height) else 2)
+        corners = centre + reach * rng.uniform(-1, 1, (int(rng.integers(3, 8)), 2))
+        if kind == 2:
+            turn = rng.uniform(0, 6.3) + np.cumsum(rng.normal(0, 0.2, 3))
+            corners = centre + np.cumsum(reach.max() * np.stack([np.cos(turn), np.sin(turn)], axis=1), axis=0)
+        line_width = round(reach.min() * rng.uniform(0.1, 0.6)) + 2
+        low, high = np.minimum(centre - reach, corners.min(axis=0)), np.maximum(centre + reach, corners.max(axis=0))
+        low, high = low - line_width - 4, high + line_width + 4
+        if ((high > boxes[:, :2]) & (low < boxes[:, 2:])).all(axis=1).any():
+            continue
+        colour, rim = (tuple(int(value) for value in rng.uniform(0, 255, 3)) for _ in range(2))
+        rim_width = line_width // 4 if rng.random() < 0.3 else 0
+        for pencil, fill, edge in zip(pencils, (colour, 255), (rim, 255)):
+            if kind == 0:
+                pencil.ellipse((*(centre - reach), *(centre + reach)), fill, edge, rim_width)
+            elif kind == 1:
+                pencil.polygon([tuple(corner) for corner in corners.tolist()], fill)
+            else:
+                pencil.line([tuple(corner) for corner in corners.tolist()], fill, line_width, joint="curve")
+    blur = ImageFilter.GaussianBlur(0 if is_paint else rng.uniform(0, 2 if len(boxes) else 4))
+    things, covered = np.asarray(picture.filter(blur), np.float32), np.asarray(mask.filter(blur), np.float32) / 255
+    if not is_paint:
+        things = things * (1 + 0.1 * smooth_noise(rng, height, width, int(rng.integers(4, 90)))[..., np.newaxis])
+    return colours + covered[..., np.newaxis] * (things - colours), ink * (1 - covered)

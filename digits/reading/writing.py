@@ -1,11 +1,11 @@
-"""Digits, and what else a pen writes, on random places of a page."""
+"""Digits on random positions of a page, written by random hands."""
 
 from __future__ import annotations
 
 from typing import Tuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from digits.reading.shapes import Shape
 
@@ -14,21 +14,24 @@ Limits = Tuple[float, float]  # smallest and largest
 Slot = Tuple[float, float, float]  # x and y of a digit's centre, and its height, in pixels of the page
 
 OVERSAMPLING = 2  # pixels along each side of a pixel, while lines are drawn
-NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES = 0.14, 0.42, 0.2, 0.18  # the rest are scatters
+NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES = 0.14, 0.42, 0.2, 0.18  # fractions of the pages; the rest are scatters
+CENTRED = 0.5  # fraction of the single digits that fill a picture's height; the others lie anywhere
+TOUCHING, SPACED = 0.2, 0.25  # fractions of the pages whose digits touch, or stand far apart
+STAIRS = 0.15  # fraction of the pages whose lines go up or down
 MIN_PEN_WIDTH = 1.0  # pixels
 DIGIT_HEIGHT: Limits = (0.08, 1.0)  # of a single digit, relative to the shorter side of the picture
-LINE_HEIGHT: Limits = (0.08, 0.45)  # of the digits in a number, likewise
+FILLING_HEIGHT: Limits = (0.5, 1.0)  # of a single digit that fills the picture, relative to the picture's height
+LINE_HEIGHT: Limits = (0.08, 0.45)  # of the digits in a number, relative to the shorter side of the picture
 MIN_HEIGHT = 9  # pixels; smaller digits cannot be read
-GAP: Limits = (-0.1, 0.6)  # between the digits of a number, relative to their height
+GAP: Limits = (0.0, 0.6)  # between the digits of a number, relative to their height
+NO_GAP: Limits = (-0.15, 0.0)  # between touching digits
 WIDE_GAP: Limits = (0.5, 2.0)  # between numbers
 PITCH: Limits = (1.1, 2.2)  # from line to line, relative to the height of the digits
 MAX_BEND = 0.22  # of top and bottom of a digit to the side, relative to its height
 MAX_OVERLAP, MAX_BOX_OVERLAP = 0.12, 0.35  # of two digits, relative to the ink of one, to the smaller box
 SLANT, LEAN = 0.16, 9.0  # standard deviation (pixels to the side per pixel upwards), largest rotation (degrees)
-PRESSURE = 0.3  # how often the width changes along a stroke
+PRESSURE = 0.3  # fraction of the pages on which the width changes along a stroke
 TURN, PERSPECTIVE = 6.0, 0.12  # degrees, relative change of the size across the picture
-# How often a mark that is not around digits is a sign, a point, a tick, a zigzag, a scribble, a smooth stroke, letters
-MARK_KINDS = 0.4, 0.1, 0.06, 0.08, 0.1, 0.08, 0.18
 
 
 def log_uniform(rng: Rng, limits: Limits) -> float:
@@ -80,42 +83,45 @@ def sample_view(rng: Rng, width: int, height: int) -> np.ndarray:
 
 def lay_out(rng: Rng, width: int, height: int) -> list[Slot]:
     """Return where digits go: one, a number, lines of numbers, a scatter, or none."""
-    side, kind = min(width, height), rng.random()
-    if kind < NO_DIGIT:
+    kind = rng.choice(5, p=(NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES, 1 - NO_DIGIT - ONE_DIGIT - ONE_NUMBER - LINES))
+    if kind == 0:
         return []
-    kind -= NO_DIGIT
-    if kind < ONE_DIGIT:
-        size = side * (log_uniform(rng, DIGIT_HEIGHT) if rng.random() < 0.6 else rng.uniform(0.5, 1.0))
-        size = max(size, MIN_HEIGHT)
-        if size > 0.45 * side and rng.random() < 0.7:
-            return [(width / 2 + rng.normal(0, 0.04) * side, height / 2 + rng.normal(0, 0.02) * side, size)]
-        reach = 0.5 * size
-        return [(rng.uniform(reach, width - reach), rng.uniform(reach, height - reach), size)]
-    kind -= ONE_DIGIT
-    num_rows = 1 if kind < ONE_NUMBER else int(rng.integers(2, 6))
-    size = max(MIN_HEIGHT, min(side * log_uniform(rng, LINE_HEIGHT), 0.8 * height / num_rows))
-    slots = []
-    if kind < ONE_NUMBER + LINES:
-        pitch = size * rng.uniform(*PITCH)
-        y = rng.uniform(0.6 * size, max(0.7 * size, height - 0.6 * size - pitch * (num_rows - 1)))
-        is_wide = rng.random() < 0.25
-        gap = rng.uniform(*(WIDE_GAP if is_wide else GAP))
-        stairs = rng.normal(0, 0.05) if rng.random() < 0.85 else rng.uniform(-0.6, 0.6)
-        for _ in range(num_rows):
-            num_digits = int(rng.integers(1, 9))
-            x = rng.uniform(0.4 * size, max(0.5 * size, width - num_digits * 0.8 * size))
-            line_y = y
-            for _ in range(num_digits):
-                if rng.random() < 0.12:
-                    x += size * rng.uniform(*WIDE_GAP)
-                slots.append((x, line_y + rng.normal(0, 0.05) * size, size * rng.uniform(0.82, 1.12)))
-                x += size * (rng.uniform(0.55, 0.75) + gap)
-                line_y += stairs * size
-            y += pitch
-        return slots
-    for _ in range(int(rng.integers(2, 12))):
-        digit_size = max(MIN_HEIGHT, size * rng.uniform(0.5, 1.3))
-        slots.append((rng.uniform(0, width), rng.uniform(0, height), digit_size))
+    if kind == 1:
+        return [lay_out_digit(rng, width, height)]
+    num_lines = 1 if kind == 2 else int(rng.integers(2, 6))
+    size = min(min(width, height) * log_uniform(rng, LINE_HEIGHT), 0.8 * height / num_lines)
+    if kind < 4:
+        return lay_out_lines(rng, width, height, num_lines, max(MIN_HEIGHT, size))
+    return [
+        (rng.uniform(0, width), rng.uniform(0, height), max(MIN_HEIGHT, size * rng.uniform(0.5, 1.3)))
+        for _ in range(int(rng.integers(2, 12)))
+    ]
+
+
+def lay_out_digit(rng: Rng, width: int, height: int) -> Slot:
+    """Return where a single digit goes: in the middle of a picture that was cropped to it, or anywhere."""
+    if rng.random() < CENTRED:
+        size = height * rng.uniform(*FILLING_HEIGHT)
+        return width / 2 + rng.normal(0, 0.04) * size, height / 2 + rng.normal(0, 0.02) * size, size
+    size = max(MIN_HEIGHT, min(width, height) * log_uniform(rng, DIGIT_HEIGHT))
+    return rng.uniform(size / 2, width - size / 2), rng.uniform(size / 2, height - size / 2), size
+
+
+def lay_out_lines(rng: Rng, width: int, height: int, num_lines: int, size: float) -> list[Slot]:
+    """Return where the digits of lines of numbers go, about `size` pixels high, line by line from left to right."""
+    pitch, slots = size * rng.uniform(*PITCH), []
+    y = rng.uniform(0.6 * size, max(0.7 * size, height - 0.6 * size - pitch * (num_lines - 1)))
+    gap = rng.uniform(*(GAP, NO_GAP, WIDE_GAP)[rng.choice(3, p=(1 - TOUCHING - SPACED, TOUCHING, SPACED))])
+    climb = rng.uniform(-0.6, 0.6) if rng.random() < STAIRS else rng.normal(0, 0.05)  # from digit to digit
+    for line in range(num_lines):
+        num_digits = int(rng.integers(1, 9))
+        x = rng.uniform(0.4 * size, max(0.5 * size, width - num_digits * 0.8 * size))
+        for number in range(num_digits):
+            if rng.random() < 0.12:
+                x += size * rng.uniform(*WIDE_GAP)
+            line_y = y + pitch * line + size * (climb * number + rng.normal(0, 0.05))
+            slots.append((x, line_y, size * rng.uniform(0.82, 1.12)))
+            x += size * (rng.uniform(0.55, 0.75) + gap)
     return slots
 
 
@@ -132,9 +138,21 @@ def sample_points(rng: Rng, shape: Shape, slot: Slot, slant: float) -> np.ndarra
 
 
 def box_overlap(box: np.ndarray, other: np.ndarray) -> float:
-    """Return the area that two boxes (4,) share, relative to the smaller one."""
+    """Return the area of the intersection of two boxes (4,), relative to the smaller one."""
     width, height = (np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])).clip(0)
     return width * height / min(np.prod(box[2:] - box[:2]), np.prod(other[2:] - other[:2]))
+
+
+def fit(points: np.ndarray, width: float, canvas: Canvas) -> np.ndarray:
+    """Return points (N, 2), written with a pen of this width, moved and shrunk until they lie inside the canvas."""
+    for _ in range(2):  # the second time for what the first did not reach in perspective
+        inner, size = canvas.project(points), np.array([canvas.width, canvas.height]) - width
+        low, high = inner.min(axis=0), inner.max(axis=0)
+        points = points.mean(axis=0) + min(1, *(size / (high - low + 1e-6))) * (points - points.mean(axis=0))
+        inner = canvas.project(points)
+        low, high = inner.min(axis=0) - width / 2, inner.max(axis=0) + width / 2
+        points = points + np.maximum(0, -low) - np.maximum(0, high - (canvas.width, canvas.height))
+    return points
 
 
 def write_digits(rng: Rng, shapes: list[Shape], slots: list[Slot], pen: float, canvas: Canvas) -> np.ndarray:
@@ -146,11 +164,10 @@ def write_digits(rng: Rng, shapes: list[Shape], slots: list[Slot], pen: float, c
         shape = shapes[int(rng.integers(len(shapes)))]
         points = sample_points(rng, shape, slot, slant)
         width = max(MIN_PEN_WIDTH, pen * slot[2] * rng.uniform(0.9, 1.1))
+        if len(slots) == 1:
+            points = fit(points, width, canvas)
         inner = canvas.project(points)
         low, high = inner.min(axis=0) - width / 2, inner.max(axis=0) + width / 2
-        if len(slots) == 1:  # a picture that is cropped tightly: the digit may touch the border, but not run out of it
-            shift = np.maximum(0, -low) - np.maximum(0, high - (canvas.width, canvas.height))
-            points, low, high = points + shift, low + shift, high + shift
         if (low < -1).any() or (high > (canvas.width + 1, canvas.height + 1)).any():
             continue
         if any(box_overlap(np.concatenate([low, high]), np.array(box)) > MAX_BOX_OVERLAP for box in boxes):
@@ -170,75 +187,3 @@ def write_digits(rng: Rng, shapes: list[Shape], slots: list[Slot], pen: float, c
         (left, top), (right, bottom) = low.clip(0), high.clip(max=(canvas.width, canvas.height))
         boxes.append((left, top, right, bottom))
     return np.array(boxes, np.float32).reshape(-1, 4)
-
-
-def write_marks(rng: Rng, slots: list[Slot], boxes: np.ndarray, pen: float, canvas: Canvas) -> None:
-    """Write what is no digit: lines below or around the digits, signs between them, ticks, scribbles, blots."""
-    width, height = canvas.width, canvas.height
-    size = float(np.median([slot[2] for slot in slots])) if slots else min(width, height) * log_uniform(rng, (0.1, 0.6))
-    line_width = max(MIN_PEN_WIDTH, pen * size * rng.uniform(0.5, 1.3))
-    for _ in range(int(rng.integers(1, 6))):
-        if len(boxes) and rng.random() < 0.3:
-            left, top = boxes[:, :2].min(axis=0) - size * rng.uniform(0.1, 0.5)
-            right, bottom = boxes[:, 2:].max(axis=0) + size * rng.uniform(0.1, 0.5)
-            kind = rng.integers(3)
-            if kind == 0:  # an underline, or a line above
-                x = np.linspace(left, right, 8)
-                y = (bottom if rng.random() < 0.8 else top) + rng.normal(0, 0.03 * size, 8) - 0.1 * size
-            elif kind == 1:  # a ring
-                turn = np.linspace(0, 2 * np.pi + rng.uniform(-0.3, 0.6), 40) + rng.uniform(0, 6.3)
-                x = (left + right) / 2 + 0.62 * (right - left) * np.cos(turn) * (1 + rng.uniform(-0.01, 0.01) * turn)
-                y = (top + bottom) / 2 + 0.62 * (bottom - top) * np.sin(turn)
-            else:  # a box
-                x = np.array([left, right, right, left, left]) + rng.normal(0, 0.04 * size, 5)
-                y = np.array([top, top, bottom, bottom, top]) + rng.normal(0, 0.04 * size, 5)
-            canvas.draw_curve(np.stack([x, y], axis=1), line_width)
-            continue
-        x, y = rng.uniform(0.03, 0.97, 2) * (width, height)
-        if slots and rng.random() < 0.6:  # beside a digit
-            x, y, _ = slots[int(rng.integers(len(slots)))]
-            x += size * rng.uniform(0.6, 1)
-        arm = size * rng.uniform(0.2, 0.6)
-        kind = rng.choice(7, p=MARK_KINDS)
-        if kind == 0:  # plus, minus, equals, times
-            strokes = [
-                [(-1, 0), (1, 0)],
-                [(0, -1), (0, 1)],
-                [(-1, 0.5), (1, 0.5)],
-                [(-1, -1), (1, 1)],
-                [(1, -1), (-1, 1)],
-            ]
-            chosen = ([0], [0, 1], [0, 1], [0, 2], [3, 4])[int(rng.integers(5))]
-            curves = [np.array(strokes[number], float) for number in chosen]
-        elif kind == 1:  # a point, a comma
-            curves = [np.array([(0, 0), (0, 0.01), rng.normal(0, 0.25, 2)])]
-        elif kind == 2:  # a tick
-            curves = [np.array([(-1, 0), (-0.3, 0.8), (1, -1)], float)]
-        elif kind == 3:  # a zigzag, hatching
-            count = int(rng.integers(6, 24))
-            curves = [np.stack([np.linspace(-1.5, 1.5, count), np.tile([-1, 1], count)[:count]], axis=1) * 0.8]
-            curves[0] += rng.normal(0, 0.15, curves[0].shape)
-        elif kind == 4:  # a scribble
-            curves = [rng.normal(0, 1.1, (int(rng.integers(6, 30)), 2))]
-        elif kind == 5:  # a smooth stroke, wider than a 1
-            curves = [np.cumsum(np.cumsum(rng.normal(0, 0.02, (40, 2)), axis=0) + rng.normal(0, (0.1, 0.03)), axis=0)]
-        else:  # letters, in print as if written
-            canvas.pencil.text(
-                (OVERSAMPLING * x, OVERSAMPLING * y), sample_text(rng, 6), 255, load_font(OVERSAMPLING * max(8, size))
-            )
-            curves = []
-        for curve in curves:
-            turn = rng.normal(0, 0.15)
-            curve = curve @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-            canvas.draw_curve(curve * arm + (x, y), line_width)
-
-
-def sample_text(rng: Rng, longest: int) -> str:
-    """Return random letters without those that look like digits."""
-    letters = list("acdefhkmnprtuvwxyACDEFGHKLMNPRTUVWXY .:")
-    return "".join(rng.choice(letters, int(rng.integers(1, longest + 1))))
-
-
-def load_font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's own font, in pixels, or the one of fixed size of a Pillow without FreeType."""
-    return ImageFont.load_default(int(size))
