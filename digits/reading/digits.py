@@ -9,16 +9,17 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from digits.reading.finder import Finder, look
+from digits.reading.finder import Finder, look, suppress
 from digits.reading.mnist_format import bounding_box, format_digit
 
-FIRST_SIZE = 192  # pixels: longer side of a picture at the first look
-DIGIT_HEIGHT = 44  # pixels: median height of the digits at the second look
-MAX_AREA = 600_000  # pixels looked at in a second look, for time and memory
-MAX_ZOOM = 4.0  # times as large as the picture itself is looked at at most
-MIN_INK = 0.25  # probability of the soft edges of a stroke
-MAX_TAIL = 0.6  # length of a stroke outside the box of its digit, relative to the longer side of the box
-MAX_OFFSET = 0.7  # vertical distance of neighbours in a line, relative to the height of the higher one
+FIRST_SIZES = 96, 256  # pixels: longer side of a picture at the first looks, for large and for small digits
+DIGIT_HEIGHT = 44  # pixels: median height of the digits at the looks that follow
+MAX_LOOKS, MAX_MISFIT = 3, 1.4  # that follow, until the digits are as high, but for this factor
+MAX_AREA = 600_000  # pixels in a look, for time and memory
+MAX_ZOOM = 4.0  # largest magnification of the picture at the first looks
+MIN_INK = 0.25  # smallest probability of ink in the soft edges of a stroke
+MAX_TAIL = 0.6  # largest length of a stroke outside the box of its digit, relative to the longer side of the box
+MAX_OFFSET = 0.7  # largest vertical distance of neighbours in a line, relative to the height of the higher one
 
 
 class Digit(NamedTuple):
@@ -34,6 +35,7 @@ class View(NamedTuple):
 
     ink: np.ndarray  # (H, W): probability of ink in each pixel
     boxes: np.ndarray  # (N, 4): left, top, right and bottom of the digits, in these pixels
+    scores: np.ndarray  # (N,): their probabilities
     origin: tuple[float, float]  # left and top of the part, in pixels of the picture
     scale: float  # of these pixels for each pixel of the picture, along a side
 
@@ -43,9 +45,7 @@ def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], floa
 
     Raises ValueError when the picture shows no digit.
     """
-    view = look_at(picture, finder, (0, 0, *picture.size), min(FIRST_SIZE / max(picture.size), MAX_ZOOM))
-    if len(view.boxes):
-        view = look_at(picture, finder, *choose_second_look(picture, view))
+    view = look_closely(picture, finder)
     masks = separate_digits(view)
     is_digit = masks.any(axis=(1, 2))
     if not is_digit.any():
@@ -69,16 +69,33 @@ def look_at(picture: Image.Image, finder: Finder, part: tuple[float, float, floa
     size = max(16, round(scale * (right - left))), max(16, round(scale * (bottom - top)))
     resampling = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
     pixels = np.array(picture.resize(size, resampling, part))
-    ink, boxes = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float())
-    return View(ink.numpy(), boxes.numpy(), (left, top), scale)
+    ink, boxes, scores = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float())
+    return View(ink.numpy(), boxes.numpy(), scores.numpy(), (left, top), scale)
 
 
-def choose_second_look(picture: Image.Image, view: View) -> tuple[tuple[float, float, float, float], float]:
-    """Return the part of the picture to look at again, and the scale at which its digits have DIGIT_HEIGHT."""
+def look_closely(picture: Image.Image, finder: Finder) -> View:
+    """Return what the finder sees at the scale at which the digits have DIGIT_HEIGHT, found from two first looks."""
+    scales = [min(size / max(picture.size), MAX_ZOOM) for size in FIRST_SIZES]
+    views = [look_at(picture, finder, (0, 0, *picture.size), scale) for scale in scales]
+    boxes = np.concatenate([view.boxes * (scales[-1] / view.scale) for view in views])
+    kept = suppress(torch.from_numpy(boxes), torch.from_numpy(np.concatenate([view.scores for view in views])))
+    view = views[-1]._replace(boxes=boxes[kept.numpy()])
+    for number in range(MAX_LOOKS):
+        if not len(view.boxes):
+            break
+        part, scale = choose_look(picture, view)
+        if number > 0 and 1 / MAX_MISFIT < scale / view.scale < MAX_MISFIT:
+            break
+        view = look_at(picture, finder, part, scale)
+    return view
+
+
+def choose_look(picture: Image.Image, view: View) -> tuple[tuple[float, float, float, float], float]:
+    """Return the part of the picture to look at next, and the scale at which its digits have DIGIT_HEIGHT."""
     height = float(np.median(view.boxes[:, 3] - view.boxes[:, 1])) / view.scale
     scale, part = DIGIT_HEIGHT / height, (0.0, 0.0, float(picture.width), float(picture.height))
     if picture.width * picture.height * scale**2 > MAX_AREA:
-        corners = view.boxes / view.scale
+        corners = view.boxes / view.scale + np.tile(view.origin, 2)
         left, top = np.maximum(corners[:, :2].min(axis=0) - 1.5 * height, 0)
         right, bottom = np.minimum(corners[:, 2:].max(axis=0) + 1.5 * height, picture.size)
         part = float(left), float(top), float(right), float(bottom)
