@@ -110,7 +110,7 @@ def main() -> None:
     start = time.perf_counter()
     torch.manual_seed(args.seed)
     check_model_path(args.model_path)  # now rather than after minutes of training
-    # The whole data set lives on the device as two tensors; a batch is an index into them.
+    # The data set lives on the device as two tensors; a batch is an index into them.
     images, labels = load_mnist(args.data_dir, train=True, device=args.device)
     num_train = len(images) - math.ceil(len(images) * VALIDATION_FRACTION)
     print(f"Device: {args.device}, epochs: {args.epochs}")

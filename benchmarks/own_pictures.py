@@ -165,7 +165,7 @@ def main() -> None:
     """Read all pictures; print a table, calibration, time and mistakes, and draw the mistakes of the first finder."""
     parser = argparse.ArgumentParser(description="Counts how many of your pictures are read in full.")
     parser.add_argument("labels", type=Path, help="CSV file with the columns path and label")
-    parser.add_argument("--naive", choices=WAYS, help="make an image of the whole picture instead of finding digits")
+    parser.add_argument("--naive", choices=WAYS, help="make one image of the picture instead of finding digits")
     parser.add_argument(
         "--finders", type=Path, nargs="+", default=[FINDER_PATH], help="files of weights (default: ours)"
     )

@@ -37,7 +37,7 @@ class Kind(NamedTuple):
     step: float = 0.0  # from digit to digit downwards, relative to their height
     second: float = 1.0  # height of all digits but the first, relative to it
     mark: str = ""  # what else is written: underline, ring or dash
-    place: str = ""  # where the page lies: canvas, note, coin or pen beside it
+    setting: str = ""  # the page as a canvas or a note, or with a coin or a pen beside it
 
 
 KINDS = {
@@ -52,10 +52,10 @@ KINDS = {
     "column": Kind((1, 1), (3, 4)),
     "stairs": Kind((3, 4), step=0.4),
     "smaller second digit": Kind((2, 2), second=0.55),
-    "dark canvas": Kind((1, 3), place="canvas"),
-    "small note": Kind((1, 3), place="note"),
-    "coin": Kind((1, 3), place="coin"),
-    "pen": Kind((1, 3), place="pen"),
+    "dark canvas": Kind((1, 3), setting="canvas"),
+    "small note": Kind((1, 3), setting="note"),
+    "coin": Kind((1, 3), setting="coin"),
+    "pen": Kind((1, 3), setting="pen"),
     "no digit": Kind((0, 0)),
 }
 
@@ -95,14 +95,14 @@ def draw_mark(rng: writing.Rng, mark: str, boxes: np.ndarray, width: float, canv
     canvas.draw_curve(np.stack([x, y], axis=1), width)
 
 
-def put_somewhere(rng: writing.Rng, place: str, picture: Image.Image) -> Image.Image:
+def put_somewhere(rng: writing.Rng, setting: str, picture: Image.Image) -> Image.Image:
     """Return the picture of a page (mode RGB) on a larger one: a canvas, a note, or with a thing beside it."""
     width, height = picture.size
-    if place == "canvas":
+    if setting == "canvas":
         window = Image.new("RGB", (round(1.6 * width), round(1.5 * height)), "white")
         window.paste(picture, (round(0.3 * width), round(0.2 * height)))
         return window
-    if place == "note":
+    if setting == "note":
         desk = rng.uniform(30, 200, 3) + rng.normal(0, 6, (round(2.2 * height), round(2.2 * width), 1))
         large = Image.fromarray(desk.clip(0, 255).astype(np.uint8))
         large.paste(picture, (round(rng.uniform(0.2, 1) * width), round(rng.uniform(0.2, 1) * height)))
@@ -112,7 +112,7 @@ def put_somewhere(rng: writing.Rng, place: str, picture: Image.Image) -> Image.I
     large.paste(picture)
     pencil, x, y = ImageDraw.Draw(large), 1.2 * width, rng.uniform(0.3, 0.7) * height
     shade = tuple(int(value) for value in rng.uniform(60, 200, 3))
-    if place == "coin":
+    if setting == "coin":
         radius = rng.uniform(0.08, 0.14) * width
         pencil.ellipse((x - radius, y - radius, x + radius, y + radius), shade, tuple(value // 2 for value in shade), 3)
     else:
@@ -123,7 +123,7 @@ def put_somewhere(rng: writing.Rng, place: str, picture: Image.Image) -> Image.I
 
 def draw(rng: writing.Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) -> tuple[Image.Image, str]:
     """Return a page of this kind (mode RGB) with random shapes, and their labels in reading order."""
-    is_paint = kind.place == "canvas" or rng.random() < pages.PAINT
+    is_paint = kind.setting == "canvas" or rng.random() < pages.PAINT
     view = np.eye(3) if is_paint else writing.sample_view(rng, *SIZE)
     written, printed = writing.Canvas(*SIZE, view), writing.Canvas(*SIZE, view)
     pen, chosen, boxes = writing.log_uniform(rng, (0.05, 0.14)), [], []
@@ -142,9 +142,9 @@ def draw(rng: writing.Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) 
     if len(page.boxes) < len(boxes):  # a digit is too faint for anybody
         return draw(rng, kind, shapes, labels)
     picture = Image.fromarray(page.picture)
-    if kind.place == "canvas" and page.picture.mean() > 127:
+    if kind.setting == "canvas" and page.picture.mean() > 127:
         picture = Image.fromarray(255 - page.picture)
-    return (put_somewhere(rng, kind.place, picture) if kind.place else picture), "".join(chosen)
+    return (put_somewhere(rng, kind.setting, picture) if kind.setting else picture), "".join(chosen)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The flags that scripts share, and how a script ends: with a result, or with one line that says what is wrong."""
+"""The flags that scripts share, and how a script ends: with a result, or with one line about what is wrong."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def deskew(images: Tensor) -> Tensor:
     "Gradient-based learning applied to document recognition"). The range of the values is kept.
     """
     height, width = images.shape[2:]
-    y = torch.linspace(1 / height - 1, 1 - 1 / height, height, device=images.device)[:, None]  # -1 to 1: whole image
+    y = torch.linspace(1 / height - 1, 1 - 1 / height, height, device=images.device)[:, None]  # -1 to 1
     x = torch.linspace(1 / width - 1, 1 - 1 / width, width, device=images.device)
     ink = images[:, 0] / images[:, 0].sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)  # sums to 1
 

@@ -27,7 +27,7 @@ class Sheet:
         self.is_pen_down, self.is_changed = False, True
 
     def move_pen(self, x: float, y: float, is_down: bool) -> None:
-        """Move the pen to a place on the sheet or beside it. A stroke lasts from when it is down until it is not."""
+        """Move the pen to a point on the sheet or beside it. A stroke lasts from when it is down until it is not."""
         if is_down:
             self.strokes += [] if self.is_pen_down else [[]]
             self.strokes[-1].append((x, y))
@@ -50,7 +50,7 @@ class Sheet:
         return picture.reduce(2)
 
     def save(self) -> str:
-        """Save the picture as a PNG named after the time. Return what to say of that."""
+        """Save the picture as a PNG named after the time. Return a message about that."""
         name = time.strftime("drawing_%Y-%m-%d_%H.%M.%S.png")
         try:
             self.draw().save(name)
@@ -66,8 +66,8 @@ class Window:
         from matplotlib.widgets import Button
 
         self.figure, self.sheet, self.read, self.format_prediction = figure, Sheet(), read, format_prediction
-        places = {"left": 0.02, "right": 0.98, "bottom": 0.18, "top": 0.86, "wspace": 0.15, "width_ratios": (1.8, 1, 1)}
-        left, middle, right = figure.subplots(1, 3, gridspec_kw=places, subplot_kw={"xticks": [], "yticks": []})
+        spaces = {"left": 0.02, "right": 0.98, "bottom": 0.18, "top": 0.86, "wspace": 0.15, "width_ratios": (1.8, 1, 1)}
+        left, middle, right = figure.subplots(1, 3, gridspec_kw=spaces, subplot_kw={"xticks": [], "yticks": []})
         gray: Any = {"cmap": "gray", "vmin": 0, "vmax": 255, "aspect": "auto", "interpolation": "nearest"}
         self.picture = left.imshow(self.sheet.draw(), extent=(0, SHEET_SIZE[0], SHEET_SIZE[1], 0), **gray)
         self.images = middle.imshow(np.zeros((1, 1)), extent=(0, 1, 0, 1), **gray)
@@ -80,8 +80,8 @@ class Window:
             "Save (s)": lambda _: left.set_title(self.sheet.save()),
         }
         self.buttons = []  # matplotlib lets them go unless somebody holds them
-        for place, (name, action) in enumerate(actions.items()):
-            self.buttons.append(Button(figure.add_axes((0.02 + 0.145 * place, 0.04, 0.135, 0.1)), name))
+        for index, (name, action) in enumerate(actions.items()):
+            self.buttons.append(Button(figure.add_axes((0.02 + 0.145 * index, 0.04, 0.135, 0.1)), name))
             self.buttons[-1].on_clicked(action)
         keys = {name[-2]: action for name, action in actions.items()}
         figure.canvas.mpl_connect("key_press_event", lambda event: keys.get(str(event.key).lower(), bool)(event))
@@ -104,12 +104,12 @@ class Window:
             images = np.zeros((28 * num_rows, 28 * num_columns))
             for digit, (row, column) in zip(digits, cells):
                 images[28 * row : 28 * row + 28, 28 * column : 28 * column + 28] = digit.image
-            answer = self.format_prediction(digits, probabilities)
+            prediction = self.format_prediction(digits, probabilities)
         except ValueError as error:
-            answer = str(error) if self.sheet.strokes else "Draw digits on this sheet"
+            prediction = str(error) if self.sheet.strokes else "Draw digits on this sheet"
             images, probabilities = np.zeros((28, 28)), np.zeros((1, 10))
         self.picture.set_data(picture)
-        self.picture.axes.set_title(answer.replace(" (", "\n(", 1))
+        self.picture.axes.set_title(prediction.replace(" (", "\n(", 1))
         self.images.set_data(images)
         height, width = (length / max(images.shape) / 2 for length in images.shape)  # of what is shown, halved
         self.images.set_extent((0.5 - width, 0.5 + width, 0.5 - height, 0.5 + height))

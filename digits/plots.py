@@ -160,7 +160,7 @@ def draw_mistakes(figure: Figure, images: np.ndarray, labels: np.ndarray, probab
 
     num_rows = max(1, -(-len(shown) // MISTAKES_PER_ROW))
     figure.set_size_inches(10, 1.35 * num_rows + 0.6)
-    title = f"{len(mistakes):,} of {len(labels):,} images misclassified: digit → answer (probability)"
+    title = f"{len(mistakes):,} of {len(labels):,} images misclassified: digit → prediction (probability)"
     axes = figure.subplots()
     axes.set_title(title if len(shown) == len(mistakes) else f"{title}, the {len(shown)} most confident")
     axes.axis("off")

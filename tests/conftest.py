@@ -48,8 +48,8 @@ def training(run_script, generated_mnist, tmp_path_factory):
     The figure lies in the folder above that of the weights.
     """
     model_path = tmp_path_factory.mktemp("models") / "new" / "cnn_.pth"
-    places = ("--model-path", model_path, "--figures-dir", model_path.parent.parent)
-    arguments = ("--data-dir", generated_mnist, *places, "--epochs", 4)
+    paths = ("--model-path", model_path, "--figures-dir", model_path.parent.parent)
+    arguments = ("--data-dir", generated_mnist, *paths, "--epochs", 4)
     result = run_script("train_CNN.py", *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout, model_path

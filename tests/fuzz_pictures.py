@@ -1,7 +1,7 @@
 """Mutated copies of good pictures in every format: each is read, or refused in one of four ways, in good time.
 
 The tests run a short slice of it.
-Run it whole: python -m tests.fuzz_pictures 10000
+All of it: python -m tests.fuzz_pictures 10000
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every second one is mutated as a file, which its checksums give away; the others inside, with checksums that fit.
 The tests run a short slice of it.
-Run it whole: python -m tests.fuzz_weights 10000
+All of it: python -m tests.fuzz_weights 10000
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def fuzz(num_files: int, seed: int = 0) -> tuple[collections.Counter[str], list[
         for number in range(num_files):
             path.write_bytes((mutate_inside if number % 2 else mutate)(good.getvalue(), generator))
             start = time.perf_counter()
-            with warnings.catch_warnings(record=True) as said:
+            with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
                     load_weights(path)
@@ -59,7 +59,7 @@ def fuzz(num_files: int, seed: int = 0) -> tuple[collections.Counter[str], list[
                     outcomes[str(error)[len(str(path)) :].split(";")[0].strip()] += 1
                 except Exception:
                     failures.append(f"number {number}: {traceback.format_exc()}")
-            failures += [f"number {number}: {warning.message}" for warning in said]
+            failures += [f"number {number}: {warning.message}" for warning in caught]
             if time.perf_counter() - start > TIME_LIMIT:
                 failures.append(f"number {number}: took {time.perf_counter() - start:.1f} s")
     return outcomes, failures

@@ -129,7 +129,7 @@ def write_mnist(data_dir: Path, num_train: int, num_test: int) -> None:
 
 
 def run_predict(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
-    """Run predict_CNN.py in this process, which is sooner under way than a new one; return its exit status.
+    """Run predict_CNN.py in this process, which starts faster than a new one; return its exit status.
 
     Its figures are saved in the folder `figures` of the current one.
     """

@@ -80,7 +80,7 @@ def test_rotation_keeps_distances(row, column, monkeypatch):
 
 
 def test_elasticity_bends_a_line(monkeypatch):
-    """A vertical line stays in its place on the whole, yet its rows move apart: by about the elasticity."""
+    """A vertical line stays where it is on average, yet its rows move apart: by about the elasticity."""
     set_limits(monkeypatch, ELASTICITY=0.8)
     torch.manual_seed(0)
     images = torch.zeros(500, 1, 28, 28)

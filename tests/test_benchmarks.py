@@ -17,6 +17,7 @@ from model import CNN
 from tests.helpers import draw_digit, write_mnist
 
 
+@pytest.mark.slow
 def test_quick_comparison(tmp_path, monkeypatch, capsys):
     write_mnist(tmp_path / "data", num_train=256, num_test=100)
     figure_path = tmp_path / "figure.png"
@@ -116,14 +117,15 @@ def test_digits_read_in_their_order():
 
 
 @pytest.mark.parametrize("way, is_readable", [("squeeze", False), ("inverted", True), ("border", True), ("crop", True)])
+@pytest.mark.slow
 def test_naive_ways(way, is_readable, tmp_path, monkeypatch, capsys):
     """Dark digits on white: only with light and dark exchanged can they be read at all."""
     arguments = [make_own_pictures(tmp_path), "--naive", way, "--sheet", tmp_path / "sheet.png"]
     monkeypatch.setattr(sys, "argv", ["own_pictures.py", *map(str, arguments)])
     own_pictures.main()
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| all"))
-    share = float(row.split("|")[3].split("%")[0]) / 100
-    assert (share >= 0.5) == is_readable
+    fraction = float(row.split("|")[3].split("%")[0]) / 100
+    assert (fraction >= 0.5) == is_readable
 
 
 @pytest.mark.parametrize("text", ["", "path,label\n", "path\n1.png\n"])
@@ -133,6 +135,7 @@ def test_labels_that_are_none(text, tmp_path):
         own_pictures.read_rows(tmp_path / "labels.csv")
 
 
+@pytest.mark.slow
 def test_quick_ablation(tmp_path, monkeypatch, capsys):
     """A row for each change, and one for the shifted copies of the default, which alone are evaluated otherwise."""
     write_mnist(tmp_path / "data", num_train=1200, num_test=10)

@@ -117,23 +117,6 @@ def test_progress(monkeypatch, capsys):
     assert capsys.readouterr().out == "\r  step 10/40, 15 s left in this epoch \r" + " " * 60 + "\r"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
-def test_closed_output(tmp_path):
-    (tmp_path / "four.png").write_bytes(encode(draw_four(), "PNG"))
-    command = [sys.executable, str(PROJECT_DIR / "predict_CNN.py"), "--no-plot", *["four.png"] * 300]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline().startswith("four.png: Digit 4")
-    process.stdout.close()
-    error = process.stderr.read()
-    process.stderr.close()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status >> 8
-    assert process.returncode == 1
-    assert error == "predict_CNN.py: error: stopped, as its output was closed; run it without a pipe\n"
-    if sys.platform == "linux":
-        assert usage.ru_maxrss < 1_000_000  # kilobytes
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no links and no home in this sense")
 def test_from_anywhere_through_a_link_and_with_all_warnings(tmp_path):
     """Another folder, a link in a path with spaces, no home, no display, and every warning an error of ours."""
@@ -163,8 +146,8 @@ def test_progress_on_a_terminal(generated_mnist, tmp_path):
     assert re.search(r"\r  step 10/19, \d+ s left in this epoch \r {60}\rEpoch 1/1", output)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252:strict", "ascii:strict"])
-def test_names_that_the_output_cannot_show(encoding, training, generated_mnist, tmp_path):
+@pytest.mark.slow
+def test_names_that_the_output_cannot_show(training, generated_mnist, tmp_path):
     """As on a Windows console, or redirected there: such letters are shown with escapes, and the work is done."""
     folder = tmp_path / "четыре_四"
     folder.mkdir()
@@ -183,10 +166,10 @@ def test_names_that_the_output_cannot_show(encoding, training, generated_mnist, 
     }
     for script, (arguments, pattern) in commands.items():
         command = [sys.executable, str(PROJECT_DIR / script), *map(str, arguments)]
-        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
         assert result.returncode == 0 and result.stderr == b""
-        assert re.search(pattern, result.stdout.decode(encoding.split(":")[0]).replace("\r", ""))
+        assert re.search(pattern, result.stdout.decode("ascii").replace("\r", ""))
 
 
 def test_what_a_script_sees_of_its_surroundings():

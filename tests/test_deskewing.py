@@ -1,4 +1,4 @@
-"""Digits that lean are set upright."""
+"""Digits that lean are deskewed."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from model import CNN
 
 def bars(slant: float, width: float = 3) -> torch.Tensor:
     """Return an image (1, 1, 28, 28) of a bar that goes `slant` pixels to the right for each pixel that it goes up."""
-    places = torch.arange(28.0)
-    bar = (width / 2 + 0.5 - (places - 11 + slant * (places[:, None] - 15)).abs()).clamp(0, 1)
+    positions = torch.arange(28.0)
+    bar = (width / 2 + 0.5 - (positions - 11 + slant * (positions[:, None] - 15)).abs()).clamp(0, 1)
     bar[:6] = bar[25:] = 0
     return bar[None, None]
 
 
 def sides(image: torch.Tensor) -> torch.Tensor:
-    """Return the mean place of the ink in each row with ink, in columns."""
+    """Return the mean column of the ink in each row with ink."""
     rows = image[0, 0]
     rows = rows[rows.sum(dim=1) > 0.5]
     return (rows * torch.arange(28)).sum(dim=1) / rows.sum(dim=1)
 
 
 @pytest.mark.parametrize("slant", [-0.5, -0.2, 0, 0.3, 0.6])
-def test_deskew_sets_a_bar_upright(slant):
+def test_a_bar_is_deskewed(slant):
     bar = bars(slant)
-    upright = deskew(bar)
-    assert upright.shape == (1, 1, 28, 28) and upright.min() >= 0 and upright.max() <= 1
+    deskewed = deskew(bar)
+    assert deskewed.shape == (1, 1, 28, 28) and deskewed.min() >= 0 and deskewed.max() <= 1
     # The middle of the bar stays where it is, and all of it comes to stand above and below that.
-    torch.testing.assert_close(sides(upright), sides(bar).mean().expand(19), rtol=0, atol=0.15)
-    torch.testing.assert_close(upright.sum(dim=3), bar.sum(dim=3), rtol=0, atol=0.05)  # rows keep their ink
+    torch.testing.assert_close(sides(deskewed), sides(bar).mean().expand(19), rtol=0, atol=0.15)
+    torch.testing.assert_close(deskewed.sum(dim=3), bar.sum(dim=3), rtol=0, atol=0.05)  # rows keep their ink
     if slant == 0:
-        torch.testing.assert_close(upright, bar, rtol=0, atol=1e-4)
+        torch.testing.assert_close(deskewed, bar, rtol=0, atol=1e-4)
 
 
 def test_deskew_keeps_its_limit():
-    upright = deskew(bars(0.9))
-    leaning = sides(upright)
+    deskewed = deskew(bars(0.9))
+    leaning = sides(deskewed)
     assert 0.2 < float(leaning[0] - leaning[-1]) / (len(leaning) - 1) < 0.4  # 0.9 less MAX_SLANT
 
 
 def test_deskew_takes_each_image_by_itself():
     images = torch.cat([bars(0.4), torch.zeros(1, 1, 28, 28), bars(-0.3, width=5), torch.ones(1, 1, 28, 28)])
     together = deskew(images)
-    for image, upright in zip(images, together):
-        torch.testing.assert_close(deskew(image[None])[0], upright, rtol=0, atol=1e-5)
+    for image, deskewed in zip(images, together):
+        torch.testing.assert_close(deskew(image[None])[0], deskewed, rtol=0, atol=1e-5)
     torch.testing.assert_close(together[[1, 3]], images[[1, 3]], rtol=0, atol=1e-4)  # nothing leans
 
 

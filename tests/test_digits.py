@@ -30,6 +30,7 @@ def test_a_digit_is_read(digit, invert, shipped_model, shipped_finder):
 
 @pytest.mark.parametrize("size", [28, 90, 1200])
 @pytest.mark.parametrize("pen", [0.03, 0.08, 0.13])
+@pytest.mark.slow
 def test_sizes_and_pens(size, pen, shipped_model, shipped_finder):
     """Small and large pictures, thin and thick pens: the same digits."""
     for digit in (0, 2, 3, 4, 7, 8):
@@ -49,11 +50,11 @@ def test_boxes_and_lines(shipped_finder):
 
 def test_layouts(shipped_model, shipped_finder):
     """Numbers, lines and columns, as they are written."""
-    row = [(digit, 60 + 100 * place, 150, 110) for place, digit in enumerate((3, 2, 0, 7, 4))]
+    row = [(digit, 60 + 100 * index, 150, 110) for index, digit in enumerate((3, 2, 0, 7, 4))]
     assert read_picture_of(shipped_finder, shipped_model, draw_digits(*row)) == "32074"
     lines = [(digit, 60 + 90 * (n % 4), 50 + 150 * (n // 4), 90) for n, digit in enumerate((3, 2, 0, 7, 4, 8, 5, 2))]
     assert read_picture_of(shipped_finder, shipped_model, draw_digits(*lines)) == "3207 / 4852"
-    column = [(digit, 300, 20 + 110 * place, 85) for place, digit in enumerate((3, 2, 0, 7))]
+    column = [(digit, 300, 20 + 110 * index, 85) for index, digit in enumerate((3, 2, 0, 7))]
     assert read_picture_of(shipped_finder, shipped_model, draw_digits(*column)) == "3 / 2 / 0 / 7"
 
 

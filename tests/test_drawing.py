@@ -30,9 +30,9 @@ def window(shipped_model, shipped_finder) -> Window:
 
 def send_mouse(window: Window, name: str, x: float, y: float, button: Any = MouseButton.LEFT) -> None:
     """Let the mouse do something at (x, y) of the sheet, in its pixels."""
-    place = window.picture.axes.transData.transform((x, y))
+    point = window.picture.axes.transData.transform((x, y))
     canvas = window.figure.canvas
-    canvas.callbacks.process(name, MouseEvent(name, canvas, place[0], place[1], button))
+    canvas.callbacks.process(name, MouseEvent(name, canvas, point[0], point[1], button))
 
 
 def draw_stroke(window: Window, *points: tuple[float, float]) -> None:
@@ -56,14 +56,14 @@ def press_key(window: Window, key: str) -> None:
 def press_button(window: Window, name: str) -> None:
     """Click on the button of that name."""
     (button,) = (button for button in window.buttons if button.label.get_text() == name)
-    place = button.ax.transAxes.transform((0.5, 0.5))
+    point = button.ax.transAxes.transform((0.5, 0.5))
     for event in ("button_press_event", "button_release_event"):
         canvas = window.figure.canvas
-        canvas.callbacks.process(event, MouseEvent(event, canvas, place[0], place[1], MouseButton.LEFT))
+        canvas.callbacks.process(event, MouseEvent(event, canvas, point[0], point[1], MouseButton.LEFT))
 
 
 def read(window: Window) -> str:
-    """Return the answer that the window shows to what has been drawn."""
+    """Return the prediction that the window shows."""
     window.update()
     window.figure.canvas.draw()
     return window.picture.axes.get_title().replace("\n", " ")
@@ -85,7 +85,7 @@ def test_a_number_is_read(window):
         draw_digit(window, digit, left)
     assert read(window).startswith("Digits 407 (")
     assert window.images.get_array().shape == (28, 84)
-    assert [int(window.bars.get_array()[row, 110 * place]) for row, place in ((4, 0), (0, 1), (7, 2))] == [1, 1, 1]
+    assert [int(window.bars.get_array()[row, 110 * index]) for row, index in ((4, 0), (0, 1), (7, 2))] == [1, 1, 1]
 
 
 def test_lines_are_read(window):
@@ -96,7 +96,7 @@ def test_lines_are_read(window):
     assert window.images.get_array().shape == (56, 56) and window.bars.get_array().shape == (10, 440)
 
 
-def test_what_is_said_of_no_digit(window):
+def test_no_digit(window):
     assert read(window) == "Draw digits on this sheet"
     draw_stroke(window, (0, 200), (600, 200))
     assert read(window) == "no digit found"
@@ -132,12 +132,12 @@ def test_a_saved_drawing_is_read_alike(window, save, monkeypatch, tmp_path, caps
     monkeypatch.chdir(tmp_path)
     draw_digit(window, 3, left=150)
     draw_digit(window, 5, left=350)
-    answer = read(window)
+    prediction = read(window)
     save(window)
     (path,) = tmp_path.iterdir()
     assert window.picture.axes.get_title() == f"Saved as {path.name}"
     assert run_predict(monkeypatch, "--no-plot", path.name) == 0
-    assert capsys.readouterr().out == f"{path.name}: {answer}\n" and answer.startswith("Digits 35 (")
+    assert capsys.readouterr().out == f"{path.name}: {prediction}\n" and prediction.startswith("Digits 35 (")
 
 
 def test_a_drawing_that_cannot_be_saved(window, monkeypatch, tmp_path):
@@ -178,8 +178,8 @@ def test_fast_moves_leave_no_gaps():
         sheet.move_pen(x, y, is_down=True)
     picture = sheet.draw()
     assert picture.size == (SHEET_SIZE[0] // 2, SHEET_SIZE[1] // 2)
-    for share in np.linspace(0, 1, 200):
-        assert picture.getpixel((round(25 + 250 * share), round(25 + 150 * share))) == 0
+    for fraction in np.linspace(0, 1, 200):
+        assert picture.getpixel((round(25 + 250 * fraction), round(25 + 150 * fraction))) == 0
     assert np.asarray(picture)[25:175, 275].max() == 0
     narrow = np.asarray(picture)[100, 260:]
     assert (narrow < 128).sum() == pytest.approx(PEN / 2, abs=1)
@@ -201,6 +201,7 @@ def test_an_event_between_two_updates_is_not_lost(window):
 
 
 @pytest.mark.parametrize("backend", ["", "Agg", "TkAgg", "abacus", "module://no_such_module.backend", "WebAgg"])
+@pytest.mark.slow
 def test_no_window_can_be_opened(backend, run_script, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", backend)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):

@@ -39,7 +39,7 @@ def archives(tmp_path_factory) -> dict[str, bytes]:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A mirror of MNIST on this machine, that holds `archives` and does what `way` says."""
+    """A mirror of MNIST on this machine, that holds `archives` and behaves as `way` tells."""
 
     daemon_threads = True
     archives: dict[str, bytes]
@@ -76,7 +76,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(archives, monkeypatch):
-    """Return a server, the only mirror that torchvision knows, whose attribute `way` says what it does."""
+    """Return a server, the only mirror that torchvision knows, whose attribute `way` tells how it behaves."""
     server = Server(("127.0.0.1", 0), Mirror)
     server.archives = archives
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -98,7 +98,7 @@ def test_download(mirror, tmp_path):
 @pytest.mark.parametrize(
     "way", ["refuse", "hang", "hang in the middle", "not found", "error page", "wrong checksum", "half"]
 )
-def test_failed_download_says_what_to_do_and_can_be_repeated(way, mirror, tmp_path, monkeypatch):
+def test_failed_download_can_be_repeated(way, mirror, tmp_path, monkeypatch):
     mirror.way = way
     good_mirrors = MNIST.mirrors
     if way == "refuse":
@@ -214,6 +214,7 @@ def test_files_that_do_not_belong_together(case, raw_dir, tmp_path):
 
 
 @needs_mnist
+@pytest.mark.slow
 def test_all_of_mnist():
     for train, num_images in ((True, 60_000), (False, 10_000)):
         images, labels = load_mnist(DATA_DIR, train=train, device="cpu")

@@ -1,4 +1,4 @@
-"""Digits drawn here, so that the right answer is known, brought into the form of MNIST's."""
+"""Digits drawn here, so that the correct result is known, in the form of MNIST's images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_form_of_mnist(size):
 
 
 def test_images_in_the_form_of_mnist_hardly_change():
-    """Some move by a pixel, where the centre of mass lies between two; most keep their place and their grey levels."""
+    """Where the centre of mass lies between two pixels, some move by one; most keep position and grey levels."""
     for pen in (9, 14, 24):
         images = [
             format_picture(draw_digit(digit, (200, 220), (50, 40, 150, 180), pen)).astype(float) for digit in STROKES
@@ -57,7 +57,7 @@ def test_edges_stay_grey():
 
 
 def test_centre_of_mass():
-    """A heavy foot pulls an L downwards and to the left, so that it is drawn higher and further right."""
+    """A heavy serif pulls an L downwards and to the left, so that it is drawn higher and further right."""
     picture = Image.new("L", (100, 100))
     picture.paste(255, (20, 20, 25, 80))
     picture.paste(255, (20, 68, 40, 80))
@@ -83,6 +83,7 @@ def test_thin_and_thick_digits_are_read(digit, pen, shipped_model):
 
 
 @needs_mnist
+@pytest.mark.slow
 def test_mnist_as_pictures(shipped_model, shipped_finder):
     """Test images, saved as pictures and read as predict_CNN.py reads them, are told apart as before."""
     images, labels = load_mnist(DATA_DIR, train=False, device="cpu")

@@ -45,12 +45,12 @@ def test_the_layers_of_the_table():
 
 def test_a_leaning_digit_gives_the_logits_of_the_deskewed_one():
     model = make_trained_like_model()
-    upright = torch.zeros(1, 1, 28, 28)
-    upright[:, :, 4:24, 12:16] = 1
+    deskewed = torch.zeros(1, 1, 28, 28)
+    deskewed[:, :, 4:24, 12:16] = 1
     grid = F.affine_grid(torch.tensor([[[1.0, 0.3, 0], [0, 1, 0]]]), [1, 1, 28, 28], align_corners=False)
-    leaning = F.grid_sample(upright, grid, align_corners=False)
+    leaning = F.grid_sample(deskewed, grid, align_corners=False)
     with torch.no_grad():
-        logits, expected, undeskewed = model(leaning), model(upright), model.layers(leaning)
+        logits, expected, undeskewed = model(leaning), model(deskewed), model.layers(leaning)
     assert (logits - expected).norm() < 0.2 * (undeskewed - expected).norm()
 
 

@@ -20,7 +20,7 @@ from tests.helpers import draw_four, draw_three, encode, read_picture_of, run_pr
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """Return a whole PNG of one bit a pixel, all black, packed as it is made, so that no memory is needed for it."""
+    """Return a PNG of one bit a pixel, all black, packed as it is made, so that no memory is needed for it."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
@@ -33,7 +33,7 @@ def huge_png(width: int, height: int) -> bytes:
 
 
 def bad_pictures() -> dict[str, tuple[bytes, str]]:
-    """Return the bytes of files by their names, and a part of what is said about each."""
+    """Return the bytes of files by their names, and a part of the error for each."""
     four = draw_four()
     png, jpeg = encode(four, "PNG"), encode(four, "JPEG")
     stripes = Image.linear_gradient("L").resize((1, 60)).point([value % 40 * 6 for value in range(256)])
@@ -87,11 +87,12 @@ def test_damaged_exif_does_not_hide_the_picture(tmp_path):
 
 
 def test_large_photo_is_reduced_while_it_is_decoded():
-    photo = draw_four().resize((9000, 9000))  # 81 million pixels, more than are decoded whole
+    photo = draw_four().resize((9000, 9000))  # 81 million pixels, more than are decoded in full
     picture = decode_picture(io.BytesIO(encode(photo, "JPEG")))
     assert max(picture.size) == PICTURE_SIZE
 
 
+@pytest.mark.slow
 def test_mutated_pictures():
     outcomes, failures = fuzz(800)
     assert failures == []
@@ -135,7 +136,7 @@ def test_any_kind_of_file_is_read(way, tmp_path, shipped_model, shipped_finder):
     file_type, picture = make_pictures()[way]
     exif = Image.Exif()
     if way == "turned by the phone":
-        exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise to see it upright
+        exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise
     picture.save(tmp_path / f"three{file_type}", exif=exif)
 
     picture = read_picture(tmp_path / f"three{file_type}")
@@ -161,6 +162,7 @@ def test_paper_under_what_is_transparent(hidden, ink, paper):
 
 
 @pytest.mark.parametrize("width, is_read", [(10_000, True), (10_001, False)])
+@pytest.mark.slow
 def test_most_pixels(width, is_read):
     try:
         decode_picture(io.BytesIO(huge_png(width, 5000)))
@@ -269,7 +271,7 @@ def test_first_of_several_frames(file_type, is_lossless, tmp_path, capsys):
 
 
 def test_floats_of_any_size(tmp_path):
-    """Their differences are numbers too: nothing is said of an overflow, which the tests would take for an error."""
+    """Their differences are numbers too: no warning of an overflow, which the tests would take for an error."""
     values = np.where(np.asarray(draw_three()) > 127, np.float32(-3e38), np.float32(3e38))
     Image.fromarray(values).save(tmp_path / "floats.tif")
     assert np.unique(np.asarray(read_picture(tmp_path / "floats.tif"))).tolist() == [0, 255]

@@ -28,7 +28,7 @@ def test_odd_names(name, monkeypatch, tmp_path, capsys):
     assert (tmp_path / "figures" / "prediction_1.png").exists()
 
 
-def test_figure_that_cannot_be_saved_costs_no_answer(monkeypatch, tmp_path, capsys):
+def test_figure_that_cannot_be_saved_costs_no_prediction(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     Path("figures", "prediction_1.png").mkdir(
         parents=True

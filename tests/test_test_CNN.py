@@ -26,7 +26,7 @@ def test_pytest_does_not_collect_the_script(request):
 
 
 def test_wilson_interval():
-    """Against the roots of the equation that defines it: (share - p)^2 = z^2 p (1 - p) / n."""
+    """Against the roots of the equation that defines it: (fraction - p)^2 = z^2 p (1 - p) / n."""
     for num_correct, num_images in ((9958, 10_000), (5, 10), (10, 10), (0, 10)):
         for bound in wilson_interval(num_correct, num_images):
             p = bound / 100
@@ -36,15 +36,15 @@ def test_wilson_interval():
     assert low < 50 < high
 
 
-def test_calibration_error_of_known_answers():
-    """Of four answers with 90 % three are right, 15 points too few; both with 60 % are right, 40 points too many."""
+def test_calibration_error():
+    """Of four predictions with 90 % three are correct, 15 points too few; both with 60 % are, 40 points too many."""
     probabilities = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
     labels = torch.tensor([0, 0, 0, 1, 0, 0])
     assert calibration_error(probabilities, labels) == pytest.approx((4 * 15 + 2 * 40) / 6, abs=1e-4)
     assert calibration_error(torch.eye(3), torch.arange(3)) == 0
 
 
-def test_evaluation_draws_and_says_where(training, generated_mnist, run_script, tmp_path):
+def test_figures_of_the_evaluation(training, generated_mnist, run_script, tmp_path):
     arguments = ("--data-dir", generated_mnist, "--model-path", training[1])
     result = run_script("test_CNN.py", *arguments, "--figures-dir", tmp_path / "figures")
     assert result.returncode == 0, result.stderr
@@ -57,8 +57,8 @@ def test_evaluation_draws_and_says_where(training, generated_mnist, run_script, 
 
 def test_evaluation_goes_on_without_its_figures(training, generated_mnist, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
-    places = {"--data-dir": generated_mnist, "--model-path": training[1], "--figures-dir": tmp_path / "file"}
-    monkeypatch.setattr(sys, "argv", ["test_CNN.py", *(str(word) for place in places.items() for word in place)])
+    paths = {"--data-dir": generated_mnist, "--model-path": training[1], "--figures-dir": tmp_path / "file"}
+    monkeypatch.setattr(sys, "argv", ["test_CNN.py", *(str(word) for pair in paths.items() for word in pair)])
     test_CNN.main()
     output, error = capsys.readouterr()
     assert output.startswith("Accuracy: ") and "Figure" not in output
@@ -66,6 +66,7 @@ def test_evaluation_goes_on_without_its_figures(training, generated_mnist, tmp_p
 
 
 @needs_mnist
+@pytest.mark.slow
 def test_shipped_weights(run_script):
     result = run_script("test_CNN.py", "--data-dir", DATA_DIR)
     assert result.returncode == 0, result.stderr

@@ -26,7 +26,7 @@ EPOCH_LINE = re.compile(
 )
 
 
-def test_training_says_what_it_does(training):
+def test_output_of_the_training(training):
     output, model_path = training
     lines = output.splitlines()
     assert lines[0].startswith("Device: ") and lines[0].endswith(", epochs: 4")
@@ -46,7 +46,7 @@ def test_training_says_what_it_does(training):
 
 
 def train_here(monkeypatch, *arguments: object) -> None:
-    """Train in this process, which is sooner under way than a new one."""
+    """Train in this process, which starts faster than a new one."""
     monkeypatch.setattr(sys, "argv", ["train_CNN.py", "--no-plot", *map(str, arguments)])
     train_CNN.main()
 
@@ -268,8 +268,9 @@ def test_curves_are_drawn_when_the_weights_are_saved_and_then_shown(tmp_path, mo
 
 
 @pytest.mark.parametrize("way", ["no such backend", "broken backend", "no LaTeX", "unwritable folder", "no tornado"])
+@pytest.mark.slow
 def test_a_figure_that_fails_costs_nothing(way, run_script, tmp_path):
-    """Whatever matplotlib is set to: the weights are saved, and one line says what is wrong with the figure."""
+    """Whatever matplotlib is set to: the weights are saved, and one line is printed about the figure."""
     write_mnist(tmp_path / "data", num_train=150, num_test=10)
     (tmp_path / "file").write_text("")
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
@@ -282,8 +283,8 @@ def test_a_figure_that_fails_costs_nothing(way, run_script, tmp_path):
     }[way]
     (tmp_path / "tornado.py").write_text("raise ImportError('no tornado')\n")
     figures_dir = tmp_path / ("file" if way == "unwritable folder" else "figures")
-    places = ("--data-dir", tmp_path / "data", "--model-path", tmp_path / "cnn_.pth", "--figures-dir", figures_dir)
-    result = run_script("train_CNN.py", "--epochs", 1, *places, cwd=tmp_path / "data", **environment)
+    paths = ("--data-dir", tmp_path / "data", "--model-path", tmp_path / "cnn_.pth", "--figures-dir", figures_dir)
+    result = run_script("train_CNN.py", "--epochs", 1, *paths, cwd=tmp_path / "data", **environment)
     assert result.returncode == 0, result.stderr
     load_weights(tmp_path / "cnn_.pth")
     assert result.stderr.count("\n") == 1 and result.stderr.startswith("train_CNN.py: warning: ")

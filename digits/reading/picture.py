@@ -1,4 +1,4 @@
-"""A picture that somebody brings, a file or one that Pillow has opened, as an upright picture in colour."""
+"""A picture that somebody brings, a file or one that Pillow has opened, turned as EXIF asks, in colour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from digits.command_line import FIGURES_DIR, print_warning
 
 # Raster formats, all of which Pillow decodes itself. Others, such as EPS, it hands to another program.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-MAX_PIXELS = 50_000_000  # pixels of a picture that is decoded whole; a JPEG is reduced meanwhile and may be larger
+MAX_PIXELS = 50_000_000  # largest number of pixels that are decoded; a JPEG is reduced meanwhile and may have more
 PICTURE_SIZE = 1280  # pixels of the longer side; larger pictures are reduced
 
 NO_PICTURE = "not a picture that can be read; save it as PNG or JPEG"
@@ -30,7 +30,7 @@ def find_pictures(names: Sequence[str | Path], folder: Path, figures_dir: Path) 
 
     Each may be a file, a folder, which stands for the pictures in it and below, or a pattern such as `*.png`, which
     Windows leaves to programs. In folders, hidden files and the figures in `figures_dir` are passed over. A name of
-    nothing is returned as it is, for read_picture() to say why.
+    nothing is returned as it is, for read_picture() to report why.
     """
     found: list[tuple[str, Path]] = []
     for name in map(str, names):
@@ -65,10 +65,11 @@ def figure_paths(folder: Path, pictures: list[Path]) -> Iterator[Path]:
 
 
 def read_picture(source: str | Path | Image.Image) -> Image.Image:
-    """Return the picture in a file, or one that Pillow has opened, upright, in mode RGB, at most PICTURE_SIZE large.
+    """Return the picture in a file, or one that Pillow has opened, in mode RGB, at most PICTURE_SIZE large.
 
-    Transparent pixels become background. Of several frames or pages one is read, the first of a file. Raises OSError
-    when there is no such file or it cannot be read, and ValueError when it is too large, damaged or no picture.
+    It is turned as its EXIF data ask, and transparent pixels become background. Of several frames or pages one is read,
+    the first of a file. Raises OSError when there is no such file or it cannot be read, and ValueError when it is too
+    large, damaged or no picture.
     """
     if isinstance(source, Image.Image):
         return _decode(source, getattr(source, "filename", "") or "picture")

@@ -43,7 +43,7 @@ def load_mnist(data_dir: str | Path, train: bool, device: str) -> tuple[Tensor, 
 def _load(data_dir: str | Path, train: bool, raw_dir: Path) -> tuple[Tensor, Tensor]:
     """Return images (N, 28, 28), uint8, and labels (N,), int64; raises what load_mnist() raises."""
     earlier_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)  # or a mirror that does not answer would keep the program waiting for ever
+    socket.setdefaulttimeout(TIMEOUT)  # or a mirror that does not respond would keep the program waiting for ever
     try:
         dataset = MNIST(data_dir, train=train, download=True)
     except Exception as error:  # what mirrors send and files hold can make torchvision raise anything
@@ -65,7 +65,7 @@ def _is_changing(raw_dir: Path) -> bool:
 
 
 def _explain(error: Exception, raw_dir: Path) -> OSError | ValueError:
-    """Return an error that says what kept torchvision from loading MNIST, and what to do."""
+    """Return an error: what kept torchvision from loading MNIST, and what to do."""
     is_from_network = isinstance(error, (ConnectionError, socket.timeout))
     if isinstance(error, OSError) and error.strerror and not is_from_network:
         return OSError(f"MNIST cannot be kept in {raw_dir} ({error.strerror}); name another with --data-dir")
