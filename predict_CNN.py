@@ -17,7 +17,8 @@ from PIL import Image
 from digits.command_line import PROJECT_DIR, add_shared_flags, path_argument, print_error, print_warning, run_script
 from digits.drawing import open_window
 from digits.formatting import format_prediction
-from digits.plots import draw_prediction, save_figure, show_figure
+from digits.plots import save_figure, show_figure
+from digits.prediction_plot import draw_prediction
 from digits.reading.digits import Digit, find_digits
 from digits.reading.finder import Finder
 from digits.reading.picture import figure_paths, find_pictures, read_picture

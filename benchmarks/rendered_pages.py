@@ -16,9 +16,12 @@ from PIL import Image, ImageDraw
 from benchmarks.own_pictures import draw_sheet, print_table, read_result
 from digits.command_line import add_shared_flags, run_script, whole_number
 from digits.plots import save_figure
-from digits.reading import pages, rendering, writing
 from digits.reading.digits import find_digits
-from digits.reading.shapes import Shape, trace
+from digits.reading.pages.canvas import Canvas, Rng, Slot, log_uniform, sample_view
+from digits.reading.pages.page import PAINT, render_page
+from digits.reading.pages.paper import print_page
+from digits.reading.pages.shapes import Shape, trace
+from digits.reading.pages.writing import write_digits
 from digits.training.mnist import load_mnist
 from digits.weights import load_finder, load_weights
 
@@ -60,7 +63,7 @@ KINDS = {
 }
 
 
-def place_digits(rng: writing.Rng, kind: Kind) -> list[writing.Slot]:
+def place_digits(rng: Rng, kind: Kind) -> list[Slot]:
     """Return where the digits of a page go, line by line: x and y of the centre, and height, in pixels."""
     num_lines, gap = int(rng.integers(kind.num_lines[0], kind.num_lines[1] + 1)), rng.uniform(*kind.gap)
     longest = kind.num_digits[1]
@@ -79,7 +82,7 @@ def place_digits(rng: writing.Rng, kind: Kind) -> list[writing.Slot]:
     return slots
 
 
-def draw_mark(rng: writing.Rng, mark: str, boxes: np.ndarray, width: float, canvas: writing.Canvas) -> None:
+def draw_mark(rng: Rng, mark: str, boxes: np.ndarray, width: float, canvas: Canvas) -> None:
     """Draw an underline, a ring or a dash with a pen of this width (pixels)."""
     (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     size, turn = bottom - top, np.linspace(0, 2 * np.pi, 60)
@@ -95,7 +98,7 @@ def draw_mark(rng: writing.Rng, mark: str, boxes: np.ndarray, width: float, canv
     canvas.draw_curve(np.stack([x, y], axis=1), width)
 
 
-def put_somewhere(rng: writing.Rng, setting: str, picture: Image.Image) -> Image.Image:
+def put_somewhere(rng: Rng, setting: str, picture: Image.Image) -> Image.Image:
     """Return the picture of a page (mode RGB) on a larger one: a canvas, a note, or with a thing beside it."""
     width, height = picture.size
     if setting == "canvas":
@@ -121,15 +124,15 @@ def put_somewhere(rng: writing.Rng, setting: str, picture: Image.Image) -> Image
     return large
 
 
-def draw(rng: writing.Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) -> tuple[Image.Image, str]:
+def draw(rng: Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) -> tuple[Image.Image, str]:
     """Return a page of this kind (mode RGB) with random shapes, and their labels in reading order."""
-    is_paint = kind.setting == "canvas" or rng.random() < pages.PAINT
-    view = np.eye(3) if is_paint else writing.sample_view(rng, *SIZE)
-    written, printed = writing.Canvas(*SIZE, view), writing.Canvas(*SIZE, view)
-    pen, chosen, boxes = writing.log_uniform(rng, (0.05, 0.14)), [], []
+    is_paint = kind.setting == "canvas" or rng.random() < PAINT
+    view = np.eye(3) if is_paint else sample_view(rng, *SIZE)
+    written, printed = Canvas(*SIZE, view), Canvas(*SIZE, view)
+    pen, chosen, boxes = log_uniform(rng, (0.05, 0.14)), [], []
     for slot in place_digits(rng, kind):
         number = int(rng.integers(len(shapes)))
-        box = writing.write_digits(rng, [shapes[number]], [slot], pen, written)
+        box = write_digits(rng, [shapes[number]], [slot], pen, written)
         if len(box):
             chosen.append(str(labels[number]))
             boxes.append(box[0])
@@ -137,8 +140,8 @@ def draw(rng: writing.Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) 
         size = boxes[0][3] - boxes[0][1]
         draw_mark(rng, kind.mark, np.array(boxes), pen * size, written)
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    rendering.print_page(rng, [], boxes, printed, is_paint)
-    page = pages.render_page(rng, written, printed, boxes, is_paint)
+    print_page(rng, [], boxes, printed, is_paint)
+    page = render_page(rng, written, printed, boxes, is_paint)
     if len(page.boxes) < len(boxes):  # a digit is too faint for anybody
         return draw(rng, kind, shapes, labels)
     picture = Image.fromarray(page.picture)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Tuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from digits.plots import arrange
+from digits.prediction_plot import join_images
 from digits.reading.digits import Digit
 
 if TYPE_CHECKING:
@@ -100,18 +100,14 @@ class Window:
         picture, self.sheet.is_changed = self.sheet.draw(), False
         try:
             digits, probabilities = self.read(picture)
-            cells, (num_rows, num_columns) = arrange(digits)
-            images = np.zeros((28 * num_rows, 28 * num_columns))
-            for digit, (row, column) in zip(digits, cells):
-                images[28 * row : 28 * row + 28, 28 * column : 28 * column + 28] = digit.image
-            prediction = self.format_prediction(digits, probabilities)
+            images, prediction = join_images(digits), self.format_prediction(digits, probabilities)
         except ValueError as error:
             prediction = str(error) if self.sheet.strokes else "Draw digits on this sheet"
             images, probabilities = np.zeros((28, 28)), np.zeros((1, 10))
         self.picture.set_data(picture)
         self.picture.axes.set_title(prediction.replace(" (", "\n(", 1))
         self.images.set_data(images)
-        height, width = (length / max(images.shape) / 2 for length in images.shape)  # of what is shown, halved
+        height, width = np.array(images.shape) / max(images.shape) / 2
         self.images.set_extent((0.5 - width, 0.5 + width, 0.5 - height, 0.5 + height))
         self.bars.set_data((np.arange(0.5, 110) < 100 * probabilities.T[:, :, np.newaxis]).reshape(10, -1))
 

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits.reading import marks, pages, rendering, writing
-from digits.reading.shapes import Shape, trace
+from digits.reading.pages.__main__ import main as draw_sheet
+from digits.reading.pages.canvas import Canvas, sample_view
+from digits.reading.pages.marks import write_marks, write_signs
+from digits.reading.pages.page import draw_page
+from digits.reading.pages.shapes import Shape, trace
+from digits.reading.pages.things import draw_things
+from digits.reading.pages.writing import write_digits
 from tests.helpers import draw_images
 
 
@@ -30,13 +35,13 @@ def test_middle_lines(shapes):
 
 def test_one_seed_gives_the_same_pages(shapes):
     for seed in range(3):
-        first, second = (pages.draw_page(np.random.default_rng(seed), shapes, 96, 64) for _ in range(2))
+        first, second = (draw_page(np.random.default_rng(seed), shapes, 96, 64) for _ in range(2))
         assert all(np.array_equal(*pair) for pair in zip(first, second))
         assert first.picture.shape == (64, 96, 3) and first.ink.shape == (64, 96)
 
 
 def test_pages_are_of_many_kinds(shapes):
-    drawn = [pages.draw_page(np.random.default_rng(seed), shapes, 128, 128) for seed in range(150)]
+    drawn = [draw_page(np.random.default_rng(seed), shapes, 128, 128) for seed in range(150)]
     counts = [len(page.boxes) for page in drawn]
     assert min(counts) == 0 and max(counts) >= 6 and 30 <= counts.count(1) <= 90
     is_dark = [np.median(page.picture) < 100 for page in drawn]
@@ -50,8 +55,8 @@ def test_pages_are_of_many_kinds(shapes):
 def test_ink_is_where_the_pen_was(shapes):
     """On plain paint the pen's colour differs from the background where there is ink, and nowhere else."""
     rng = np.random.default_rng(4)
-    canvas = writing.Canvas(128, 128, np.eye(3))
-    (box,) = writing.write_digits(rng, shapes, [(64, 64, 80)], 0.1, canvas)
+    canvas = Canvas(128, 128, np.eye(3))
+    (box,) = write_digits(rng, shapes, [(64, 64, 80)], 0.1, canvas)
     rows, columns = np.nonzero(canvas.to_array() > 0.5)
     found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     assert abs(found - box).max() <= 2 and 60 <= found[3] - found[1] <= 110
@@ -61,8 +66,8 @@ def test_ink_is_where_the_pen_was(shapes):
 def test_a_single_digit_fits_into_a_narrow_picture(width, height, shapes):
     rng = np.random.default_rng(0)
     for _ in range(20):
-        canvas = writing.Canvas(width, height, writing.sample_view(rng, width, height))
-        boxes = writing.write_digits(rng, shapes, [(width / 2, height / 2, 90)], 0.05, canvas)
+        canvas = Canvas(width, height, sample_view(rng, width, height))
+        boxes = write_digits(rng, shapes, [(width / 2, height / 2, 90)], 0.05, canvas)
         ((left, top, right, bottom),) = boxes.tolist()
         assert 0 <= left < right <= width and 0 <= top < bottom <= height
         assert right - left > 0.7 * width or bottom - top > 0.7 * height
@@ -73,7 +78,7 @@ def test_things_cover_no_digit(shapes):
     colours, ink = np.full((128, 128, 3), 200, np.float32), np.ones((128, 128), np.float32)
     num_changed = 0
     for is_paint in (False, True) * 10:
-        picture, left = rendering.draw_things(rng, colours, ink, boxes, is_paint)
+        picture, left = draw_things(rng, colours, ink, boxes, is_paint)
         for x, y, end_x, end_y in boxes.astype(int).tolist():
             assert abs(picture[y:end_y, x:end_x] - 200).max() < 1 and left[y:end_y, x:end_x].min() > 0.99
         is_thing = abs(picture - 200).max(axis=2) > 20
@@ -84,20 +89,20 @@ def test_things_cover_no_digit(shapes):
 
 def test_marks_are_no_digits(shapes):
     """Signs among the digits take their slots, and marks change nothing about the boxes."""
-    rng, canvas = np.random.default_rng(1), writing.Canvas(128, 128, np.eye(3))
+    rng, canvas = np.random.default_rng(1), Canvas(128, 128, np.eye(3))
     for _ in range(20):
-        canvas = writing.Canvas(128, 128, np.eye(3))
-        marks.write_signs(rng, [(64, 64, 60)], 0.1, canvas)
+        canvas = Canvas(128, 128, np.eye(3))
+        write_signs(rng, [(64, 64, 60)], 0.1, canvas)
         rows, columns = np.nonzero(canvas.to_array() > 0.5)
         assert len(rows) and abs(columns - 64).max() <= 50 and abs(rows - 64).max() <= 50
-        marks.write_marks(rng, [(64, 64, 60)], np.array([[40.0, 34, 88, 94]]), 0.1, canvas)
+        write_marks(rng, [(64, 64, 60)], np.array([[40.0, 34, 88, 94]]), 0.1, canvas)
     assert canvas.to_array().mean() < 0.8
 
 
 def test_a_sheet_to_look_at(generated_mnist, tmp_path, monkeypatch, capsys):
     arguments = ["--data-dir", generated_mnist, "--figures-dir", tmp_path / "figures"]
     monkeypatch.setattr(sys, "argv", ["pages.py", *map(str, arguments)])
-    pages.main()
+    draw_sheet()
     assert capsys.readouterr().out == f"Sheet saved to {tmp_path / 'figures' / 'pages.png'}\n"
     with Image.open(tmp_path / "figures" / "pages.png") as sheet:
         assert min(sheet.size) >= 1000

@@ -21,11 +21,11 @@ from digits.plots import (
     draw_confusion_matrix,
     draw_finder_curves,
     draw_mistakes,
-    draw_prediction,
     draw_training_curves,
     save_figure,
     show_figure,
 )
+from digits.prediction_plot import draw_prediction
 from digits.reading.digits import Digit
 
 HISTORY = [

@@ -26,8 +26,8 @@ from digits.command_line import (
 from digits.plots import draw_finder_curves, save_figure
 from digits.reading.finder import MULTIPLE, Finder, look, pad
 from digits.reading.finder_loss import compute_loss
-from digits.reading.pages import draw_page
-from digits.reading.shapes import Shape, trace
+from digits.reading.pages.page import draw_page
+from digits.reading.pages.shapes import Shape, trace
 from digits.training.mnist import load_mnist
 from digits.training.muon import Muon
 from digits.weights import check_model_path, save_weights

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter
 
-from digits.reading.writing import Limits, Rng, log_uniform
+from digits.reading.pages.canvas import Limits, Rng, log_uniform
 
 # Fractions of the pictures
 SHADOW, FOLD, GLARE, LOW_LIGHT = 0.6, 0.2, 0.1, 0.3

@@ -1,23 +1,19 @@
-"""Random pictures as people make them, drawn from MNIST's training digits, and where strokes and digits are in them.
-
-Look at a sheet of them: python -m digits.reading.pages
-"""
+"""A random picture as people make them, and where strokes and digits are in it."""
 
 from __future__ import annotations
 
-import argparse
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from digits.command_line import add_shared_flags, run_script, whole_number
-from digits.reading.camera import light_page, smooth_noise, take_picture
-from digits.reading.marks import write_marks, write_signs
-from digits.reading.rendering import draw_things, print_page, sample_colours, surround, wear_ink
-from digits.reading.shapes import Shape, trace
-from digits.reading.writing import Canvas, Limits, Rng, lay_out, log_uniform, sample_view, write_digits
-from digits.training.mnist import load_mnist
+from digits.reading.pages.camera import light_page, smooth_noise, take_picture
+from digits.reading.pages.canvas import Canvas, Limits, Rng, log_uniform, sample_view
+from digits.reading.pages.layout import lay_out
+from digits.reading.pages.marks import write_marks, write_signs
+from digits.reading.pages.paper import print_page, sample_colours, surround, wear_ink
+from digits.reading.pages.shapes import Shape
+from digits.reading.pages.things import draw_things
+from digits.reading.pages.writing import write_digits
 
 PAINT = 0.35  # drawn on a screen: flat colours and sharp edges, no paper and no light
 NO_PAGE = 0.5  # of the pictures without a digit, things instead of a page
@@ -94,30 +90,3 @@ def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, i
     if rng.random() < INVERTED:
         picture = 255 - picture
     return Page(picture, *hide_unseen(picture, np.rint(255 * ink).astype(np.uint8), boxes))
-
-
-def main() -> None:
-    """Draw a sheet of random pages, with the boxes of their digits, and the ink below."""
-    parser = argparse.ArgumentParser(description="Draws a sheet of random pages.")
-    parser.add_argument("--seed", type=whole_number(0, 2**31), default=0, help="of the pages (default: 0)")
-    add_shared_flags(parser, "--data-dir", "--figures-dir")
-    args = parser.parse_args()
-    images, labels = load_mnist(args.data_dir, train=True, device="cpu")
-    shapes, rng = trace(images[:500, 0].numpy(), labels[:500].numpy()), np.random.default_rng(args.seed)
-    size, columns, rows = 128, 12, 6
-    sheet = Image.new("RGB", (columns * size, 2 * rows * size))
-    for number in range(columns * rows):
-        page = draw_page(rng, shapes, size, size)
-        picture, left, top = Image.fromarray(page.picture), number % columns * size, number // columns * 2 * size
-        for box in page.boxes.tolist():
-            ImageDraw.Draw(picture).rectangle(box, outline="red")
-        sheet.paste(picture, (left, top))
-        sheet.paste(Image.fromarray(page.ink), (left, top + size))
-    args.figures_dir.mkdir(parents=True, exist_ok=True)
-    path = args.figures_dir / "pages.png"
-    sheet.save(path)
-    print(f"Sheet saved to {path}")
-
-
-if __name__ == "__main__":
-    run_script(main)

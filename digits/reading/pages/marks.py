@@ -7,7 +7,7 @@ from typing import Sequence
 import numpy as np
 from PIL import ImageFont
 
-from digits.reading.writing import MIN_PEN_WIDTH, OVERSAMPLING, Canvas, Limits, Rng, Slot, log_uniform
+from digits.reading.pages.canvas import MIN_PEN_WIDTH, OVERSAMPLING, Canvas, Limits, Rng, Slot, log_uniform
 
 AROUND_DIGITS = 0.35  # fraction of the marks that are a line at digits, a ring or a box around them
 WHOLE = 0.4  # fraction of those that are for all digits of the page; the others are for a few
