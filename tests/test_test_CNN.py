@@ -55,16 +55,6 @@ def test_figures_of_the_evaluation(training, generated_mnist, run_script, tmp_pa
             assert figure.size >= (800, 150)
 
 
-def test_evaluation_goes_on_without_its_figures(training, generated_mnist, tmp_path, monkeypatch, capsys):
-    (tmp_path / "file").write_text("")
-    paths = {"--data-dir": generated_mnist, "--model-path": training[1], "--figures-dir": tmp_path / "file"}
-    monkeypatch.setattr(sys, "argv", ["test_CNN.py", *(str(word) for pair in paths.items() for word in pair)])
-    test_CNN.main()
-    output, error = capsys.readouterr()
-    assert output.startswith("Accuracy: ") and "Figure" not in output
-    assert error.count("\n") == error.count("could not be drawn") == 1
-
-
 @needs_mnist
 @pytest.mark.slow
 def test_shipped_weights(run_script):

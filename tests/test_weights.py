@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import pickle
@@ -131,6 +132,7 @@ def to_bytes(content, **options) -> bytes:
     return file.getvalue()
 
 
+@functools.lru_cache(maxsize=None)
 def bad_weights() -> dict[str, bytes]:
     good = to_bytes(CNN().state_dict())
     not_a_number = CNN()
