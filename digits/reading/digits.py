@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from digits.reading.finder import Finder, look, suppress
+from digits.reading.finder import MIN_SCORE, Finder, look, suppress
 from digits.reading.mnist_format import bounding_box, format_digit
 
 FIRST_SIZES = 96, 256  # pixels: longer side of a picture at the first looks, for large and for small digits
 DIGIT_HEIGHT = 44  # pixels: median height of the digits at the looks that follow
-MAX_LOOKS, MAX_MISFIT = 3, 1.4  # that follow, until the digits are as high, but for this factor
+MAX_LOOKS, MAX_MISFIT = 3, 1.4  # largest number of those looks; factor by which the height may be missed
 MAX_AREA = 600_000  # pixels in a look, for time and memory
+FAINT_SCORE = 0.03  # probability of a digit at the first looks without which none is found later
 MAX_ZOOM = 4.0  # largest magnification of the picture at the first looks
 MIN_INK = 0.25  # smallest probability of ink in the soft edges of a stroke
 MAX_TAIL = 0.6  # largest length of a stroke outside the box of its digit, relative to the longer side of the box
@@ -63,30 +64,41 @@ def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], floa
     return digits, 1 - float((ink * masks.any(axis=0)).sum() / ink.sum())
 
 
-def look_at(picture: Image.Image, finder: Finder, part: tuple[float, float, float, float], scale: float) -> View:
+def look_at(
+    picture: Image.Image, finder: Finder, part: tuple[float, float, float, float], scale: float, min_score: float
+) -> View:
     """Return what the finder sees in a part (left, top, right and bottom) of a picture that is enlarged by `scale`."""
     left, top, right, bottom = part
     size = max(16, round(scale * (right - left))), max(16, round(scale * (bottom - top)))
     resampling = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
     pixels = np.array(picture.resize(size, resampling, part))
-    ink, boxes, scores = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float())
+    ink, boxes, scores = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float(), min_score)
     return View(ink.numpy(), boxes.numpy(), scores.numpy(), (left, top), scale)
 
 
 def look_closely(picture: Image.Image, finder: Finder) -> View:
-    """Return what the finder sees at the scale at which the digits have DIGIT_HEIGHT, found from two first looks."""
+    """Return what the finder sees at the scale at which the digits have DIGIT_HEIGHT, which two first looks give.
+
+    What the first looks have not even faintly seen, such as print that shines through the paper, is no digit later.
+    """
     scales = [min(size / max(picture.size), MAX_ZOOM) for size in FIRST_SIZES]
-    views = [look_at(picture, finder, (0, 0, *picture.size), scale) for scale in scales]
-    boxes = np.concatenate([view.boxes * (scales[-1] / view.scale) for view in views])
-    kept = suppress(torch.from_numpy(boxes), torch.from_numpy(np.concatenate([view.scores for view in views])))
-    view = views[-1]._replace(boxes=boxes[kept.numpy()])
+    scales = scales if scales[1] > MAX_MISFIT * scales[0] else scales[1:]  # two looks at a tiny picture would be alike
+    views = [look_at(picture, finder, (0, 0, *picture.size), scale, FAINT_SCORE) for scale in scales]
+    seen = np.concatenate([view.boxes / view.scale for view in views])
+    scores = np.concatenate([view.scores for view in views])
+    kept = suppress(torch.from_numpy(seen), torch.from_numpy(scores)).numpy()
+    kept = kept[scores[kept] > MIN_SCORE]
+    view = views[-1]._replace(boxes=seen[kept] * scales[-1])
     for number in range(MAX_LOOKS):
         if not len(view.boxes):
             break
         part, scale = choose_look(picture, view)
         if number > 0 and 1 / MAX_MISFIT < scale / view.scale < MAX_MISFIT:
             break
-        view = look_at(picture, finder, part, scale)
+        view = look_at(picture, finder, part, scale, MIN_SCORE)
+        centres = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2 / view.scale + view.origin
+        is_seen = ((centres[:, None] > seen[:, :2]) & (centres[:, None] < seen[:, 2:])).all(axis=2).any(axis=1)
+        view = view._replace(boxes=view.boxes[is_seen])
     return view
 
 
@@ -121,7 +133,7 @@ def separate_digits(view: View) -> np.ndarray:
         points = torch.stack([x[around], y[around]], dim=2)[:, :, None] + 0.5  # (h, w, 1, 2)
         nearest = ((points - centres) / reach).square().sum(dim=3).argmin(dim=2)
         is_mine = is_ink[around] & (nearest == number)
-        inside = is_mine & (points[:, :, 0] >= boxes[number, :2]).all(2) & (points[:, :, 0] <= boxes[number, 2:]).all(2)
+        inside = is_mine & ((points[:, :, 0] >= boxes[number, :2]) & (points[:, :, 0] <= boxes[number, 2:])).all(dim=2)
         num_inside = 0
         while num_inside < inside.sum():  # strokes grow out of the box
             num_inside = int(inside.sum())
