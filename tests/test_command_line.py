@@ -118,6 +118,7 @@ def test_progress(monkeypatch, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no links and no home in this sense")
+@pytest.mark.slow
 def test_from_anywhere_through_a_link_and_with_all_warnings(tmp_path):
     """Another folder, a link in a path with spaces, no home, no display, and every warning an error of ours."""
     folder = tmp_path / "my own folder"
@@ -134,6 +135,7 @@ def test_from_anywhere_through_a_link_and_with_all_warnings(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@pytest.mark.slow
 def test_progress_on_a_terminal(generated_mnist, tmp_path):
     ours, theirs = os.openpty()
     arguments = ["--data-dir", str(generated_mnist), "--epochs", "1", "--no-plot"]
@@ -187,7 +189,7 @@ def test_what_a_script_sees_of_its_surroundings():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
-@pytest.mark.parametrize("num_letters", [10, 100_000])
+@pytest.mark.parametrize("num_letters", [100_000, pytest.param(10, marks=pytest.mark.slow)])
 def test_output_that_nobody_reads(num_letters):
     """Closed before the first letter, whether it is written at the end or on the way: one line all the same."""
     reading, writing = os.pipe()

@@ -71,6 +71,7 @@ def test_the_shipped_picture_from_anywhere(run_script, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_figures_of_many_pictures(run_script, tmp_path):
     names = [f"a $ digit_{number}.png" for number in range(6)]
     for name in names:

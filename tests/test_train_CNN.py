@@ -103,6 +103,7 @@ def test_help_states_the_defaults(monkeypatch, capsys):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals to one process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_interrupted_training_keeps_the_old_weights(number, generated_mnist, tmp_path):
     path = tmp_path / "cnn_.pth"
     path.write_bytes(b"precious")

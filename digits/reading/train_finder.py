@@ -18,6 +18,7 @@ from torchvision.ops import box_iou
 
 from digits.command_line import (
     add_shared_flags,
+    path_argument,
     positive_float,
     run_script,
     show_progress,
@@ -30,11 +31,12 @@ from digits.reading.pages.page import draw_page
 from digits.reading.pages.shapes import Shape, trace
 from digits.training.mnist import load_mnist
 from digits.training.muon import Muon
-from digits.weights import check_model_path, save_weights
+from digits.weights import check_model_path, load_finder, save_weights
 
 STEPS = 10_000  # training steps
 BATCH_SIZE = 16  # pages in a training step
-PAGE_SIZES = 9 * [(128, 128)] + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)]  # pixels; one a batch
+# Width and height of a batch of pages, in pixels. On the large ones much is empty, as in people's pictures.
+PAGE_SIZES = 9 * [(128, 128)] + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)] + 3 * [(256, 192)]
 PADDED = 0.4  # fraction of the pages that are smaller, and padded as pictures are
 LEARNING_RATE = 0.04  # peak of the one-cycle schedule
 MOMENTUM = 0.8
@@ -107,6 +109,7 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=whole_number(1, 10**7), default=STEPS, help="training steps")
     parser.add_argument("--learning-rate", type=positive_float, default=LEARNING_RATE, help="peak of the schedule")
+    parser.add_argument("--start-path", type=path_argument, help="weights to go on from (default: none, random ones)")
     parser.add_argument("--seed", type=whole_number(0, 2**31 - 2), default=SEED, help="same seed, same weights")
     add_shared_flags(parser, "--data-dir", "--finder-path", "--figures-dir", "--no-plot", "--device")
     args = parser.parse_args()
@@ -119,7 +122,8 @@ def main() -> None:
     validation_pages = Pages(validation_shapes, math.ceil(NUM_VALIDATION_PAGES / BATCH_SIZE), VALIDATION_SEED)
 
     torch.empty(2**25 - 2**16, dtype=torch.uint8)  # for glibc, as in train_CNN.py
-    finder = Finder().to(args.device).to(memory_format=torch.channels_last)
+    finder = load_finder(args.start_path) if args.start_path else Finder()
+    finder = finder.to(args.device).to(memory_format=torch.channels_last)
     optimizer = Muon(finder.parameters(), lr=args.learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     scheduler = OneCycleLR(optimizer, args.learning_rate, args.steps, pct_start=0.15, cycle_momentum=False)
     history: list[dict[str, float]] = []
