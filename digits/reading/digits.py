@@ -97,7 +97,7 @@ def look_closely(picture: Image.Image, finder: Finder) -> View:
             break
         view = look_at(picture, finder, part, scale, MIN_SCORE)
         centres = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2 / view.scale + view.origin
-        is_seen = ((centres[:, None] > seen[:, :2]) & (centres[:, None] < seen[:, 2:])).all(axis=2).any(axis=1)
+        is_seen = ((centres[:, None] > seen[:, :2]) & (centres[:, None] < seen[:, 2:])).all(axis=-1).any(axis=-1)
         view = view._replace(boxes=view.boxes[is_seen])
     return view
 
