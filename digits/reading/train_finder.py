@@ -9,11 +9,9 @@ import argparse
 import math
 import time
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision.ops import box_iou
 
 from digits.command_line import (
@@ -25,19 +23,15 @@ from digits.command_line import (
     whole_number,
 )
 from digits.plots import draw_finder_curves, save_figure
-from digits.reading.finder import MULTIPLE, Finder, look, pad
+from digits.reading.finder import Finder, look
 from digits.reading.finder_loss import compute_loss
-from digits.reading.pages.page import draw_page
-from digits.reading.pages.shapes import Shape, trace
+from digits.reading.pages.batches import BATCH_SIZE, Pages
+from digits.reading.pages.shapes import trace
 from digits.training.mnist import load_mnist
 from digits.training.muon import Muon
 from digits.weights import check_model_path, load_finder, save_weights
 
 STEPS = 10_000  # training steps
-BATCH_SIZE = 16  # pages in a training step
-# Width and height of a batch of pages, in pixels. On the large ones much is empty, as in people's pictures.
-PAGE_SIZES = 9 * [(128, 128)] + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)] + 3 * [(256, 192)]
-PADDED = 0.4  # fraction of the pages that are smaller, and padded as pictures are
 LEARNING_RATE = 0.04  # peak of the one-cycle schedule
 MOMENTUM = 0.8
 WEIGHT_DECAY = 0.01
@@ -47,37 +41,10 @@ REPORT_EVERY = 500  # training steps
 SEED = 0
 VALIDATION_SEED = 2**31 - 1  # no training has it
 
-MAX_DIGITS = 64  # on a page
-
 REPORT_LINE = (
     "Step {step}/{steps}: loss {loss:.4f}; validation pages: ink {ink:.2f} %, digits found {found:.2f} %, "
     "made up {made_up:.2f} %; {seconds:.0f} s"
 )
-
-
-class Pages(Dataset):
-    """Batches of random pages, the same for the same seed, however many processes draw them."""
-
-    def __init__(self, shapes: list[Shape], num_batches: int, seed: int) -> None:
-        self.shapes, self.num_batches, self.seed = shapes, num_batches, seed
-
-    def __len__(self) -> int:
-        return self.num_batches
-
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pictures (N, 3, H, W), uint8, ink (N, 1, H, W), uint8, and boxes (N, MAX_DIGITS, 4), 0 where none."""
-        rng = np.random.default_rng([self.seed, number])
-        size = PAGE_SIZES[int(rng.integers(len(PAGE_SIZES)))]
-        pictures = torch.zeros(BATCH_SIZE, 3, size[1], size[0], dtype=torch.uint8)
-        inks = torch.zeros(BATCH_SIZE, 1, size[1], size[0], dtype=torch.uint8)
-        boxes = torch.zeros(BATCH_SIZE, MAX_DIGITS, 4)
-        for picture, ink, row in zip(pictures, inks, boxes):
-            right, bottom = (rng.integers(MULTIPLE // 2, size=2) * (rng.random() < PADDED)).tolist()
-            page = draw_page(rng, self.shapes, size[0] - right, size[1] - bottom)
-            picture[:] = pad(torch.from_numpy(page.picture).permute(2, 0, 1).float())
-            ink[0, : size[1] - bottom, : size[0] - right] = torch.from_numpy(page.ink)
-            row[: len(page.boxes)] = torch.from_numpy(page.boxes[:MAX_DIGITS])
-        return pictures, inks, boxes
 
 
 def evaluate(finder: Finder, pages: Pages) -> dict[str, float]:

@@ -1,0 +1,43 @@
+"""Batches of random pages, drawn as they are asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from digits.reading.finder import MULTIPLE, pad
+from digits.reading.pages.page import draw_page
+from digits.reading.pages.shapes import Shape
+
+BATCH_SIZE = 16  # pages in a batch
+# Width and height of a batch of pages, in pixels. On the large ones much is empty, as in people's pictures.
+PAGE_SIZES = 9 * [(128, 128)] + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)] + 3 * [(256, 192)]
+PADDED = 0.4  # fraction of the pages that are smaller, and padded as pictures are
+MAX_DIGITS = 64  # on a page
+
+
+class Pages(Dataset):
+    """Batches of random pages, the same for the same seed, however many processes draw them."""
+
+    def __init__(self, shapes: list[Shape], num_batches: int, seed: int) -> None:
+        self.shapes, self.num_batches, self.seed = shapes, num_batches, seed
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pictures (N, 3, H, W), uint8, ink (N, 1, H, W), uint8, and boxes (N, MAX_DIGITS, 4), 0 where none."""
+        rng = np.random.default_rng([self.seed, number])
+        size = PAGE_SIZES[int(rng.integers(len(PAGE_SIZES)))]
+        pictures = torch.zeros(BATCH_SIZE, 3, size[1], size[0], dtype=torch.uint8)
+        inks = torch.zeros(BATCH_SIZE, 1, size[1], size[0], dtype=torch.uint8)
+        boxes = torch.zeros(BATCH_SIZE, MAX_DIGITS, 4)
+        for picture, ink, row in zip(pictures, inks, boxes):
+            right, bottom = (rng.integers(MULTIPLE // 2, size=2) * (rng.random() < PADDED)).tolist()
+            page = draw_page(rng, self.shapes, size[0] - right, size[1] - bottom)
+            picture[:] = pad(torch.from_numpy(page.picture).permute(2, 0, 1).float())
+            ink[0, : size[1] - bottom, : size[0] - right] = torch.from_numpy(page.ink)
+            row[: len(page.boxes)] = torch.from_numpy(page.boxes[:MAX_DIGITS])
+        return pictures, inks, boxes
