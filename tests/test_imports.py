@@ -14,7 +14,7 @@ from tests.helpers import MODULES
 SCRIPTS = ["train_CNN", "test_CNN", "predict_CNN"]
 ONLY_HERE = {
     "torchvision": ["digits.reading.finder_loss", "digits.reading.train_finder", "digits.training.mnist"],
-    "matplotlib": ["digits.drawing", "digits.plots", "digits.prediction_plot"],
+    "matplotlib": ["digits.drawing", "digits.plots", "digits.prediction_plot", "digits.reading.pages.things"],
 }
 
 PROGRAM = """

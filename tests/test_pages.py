@@ -12,10 +12,10 @@ from digits.reading.pages.__main__ import main as draw_sheet
 from digits.reading.pages.canvas import Canvas, sample_view
 from digits.reading.pages.marks import write_marks, write_signs
 from digits.reading.pages.page import draw_page
-from digits.reading.pages.shapes import Shape, trace
-from digits.reading.pages.things import draw_things
+from digits.reading.pages.shapes import Shape, lift_bar, trace
+from digits.reading.pages.things import draw_things, sample_photograph
 from digits.reading.pages.writing import write_digits
-from tests.helpers import draw_images
+from tests.helpers import draw_digit, draw_images
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,23 @@ def test_middle_lines(shapes):
     assert np.ptp(bar.points[:, 1]) == pytest.approx(1) and np.ptp(bar.points[:, 0]) < 0.1
     for shape in shapes:
         assert abs(shape.points).max() <= 1.5 and shape.edges.max() == len(shape.points) - 1
+
+
+def test_the_bar_of_a_5_stands_apart():
+    """It is moved up, or to the side, and nothing joins it to the rest; the digit is 1 high as before."""
+    image = np.asarray(draw_digit(5, (28, 28), (6, 4, 22, 24), 2.5))
+    (whole,), rng = trace(image[np.newaxis], np.zeros(1)), np.random.default_rng(0)
+    lifted = [lift_bar(rng, whole) for _ in range(20)]
+    for shape in lifted:
+        assert np.ptp(shape.points[:, 1]) == pytest.approx(1) and 0 < len(shape.edges) < len(whole.edges)
+    assert len({shape.points.tobytes() for shape in lifted}) == 20
+
+
+def test_photographs_differ():
+    photographs = [sample_photograph(np.random.default_rng(seed), 96, 64) for seed in range(5)]
+    assert all(picture.shape == (64, 96, 3) for picture in photographs)
+    assert all(picture.min() >= 0 and picture.max() <= 255 and picture.std() > 5 for picture in photographs)
+    assert len({picture.tobytes() for picture in photographs}) == 5
 
 
 def test_one_seed_gives_the_same_pages(shapes):

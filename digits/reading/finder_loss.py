@@ -47,7 +47,7 @@ def compute_loss(finder: Finder, pictures: Tensor, ink: Tensor, boxes: Tensor) -
 
     pictures (N, 3, H, W) and ink (N, 1, H, W) are uint8, boxes (N, D, 4) in pixels, 0 where a page has fewer digits.
     """
-    ink_logits, digit_logits, distances = finder(pictures.float())
+    ink_logits, digit_logits, distances = (output.float() for output in finder(pictures.float()))
     is_digit, nearest_boxes = assign(boxes, *pictures.shape[2:])
     loss = overlap_loss(ink_logits, ink.float() / 255) + overlap_loss(digit_logits[:, 0], is_digit.float())
     if is_digit.any():

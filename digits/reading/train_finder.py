@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--steps", type=whole_number(1, 10**7), default=STEPS, help="training steps")
     parser.add_argument("--learning-rate", type=positive_float, default=LEARNING_RATE, help="peak of the schedule")
     parser.add_argument("--start-path", type=path_argument, help="weights to go on from (default: none, random ones)")
+    parser.add_argument("--bfloat16", action="store_true", help="half precision: faster on processors made for it")
     parser.add_argument("--seed", type=whole_number(0, 2**31 - 2), default=SEED, help="same seed, same weights")
     add_shared_flags(parser, "--data-dir", "--finder-path", "--figures-dir", "--no-plot", "--device")
     args = parser.parse_args()
@@ -97,7 +98,8 @@ def main() -> None:
     start, loss_sum, num_steps = time.perf_counter(), 0.0, 0
     for step, batch in enumerate(DataLoader(train_pages, batch_size=None, num_workers=1, prefetch_factor=8), start=1):
         finder.train()
-        loss = compute_loss(finder, *(tensor.to(args.device) for tensor in batch))
+        with torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.bfloat16):
+            loss = compute_loss(finder, *(tensor.to(args.device) for tensor in batch))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

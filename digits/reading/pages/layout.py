@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from digits.reading.pages.canvas import Limits, Rng, Slot, log_uniform
 
-NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES = 0.14, 0.42, 0.2, 0.18  # fractions of the pages; the rest are scatters
+NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES = 0.14, 0.36, 0.25, 0.19  # fractions of the pages; the rest are scatters
 CENTRED = 0.5  # fraction of the single digits that fill a picture's height; the others lie anywhere
-TOUCHING, SPACED = 0.2, 0.25  # fractions of the pages whose digits touch, or stand far apart
+TOUCHING, SPACED = 0.3, 0.22  # fractions of the pages whose digits touch, or stand far apart
 STAIRS = 0.15  # fraction of the pages whose lines go up or down
 DIGIT_HEIGHT: Limits = (0.08, 1.0)  # of a single digit, relative to the shorter side of the picture
 FILLING_HEIGHT: Limits = (0.5, 1.0)  # of a single digit that fills the picture, relative to the picture's height
-LINE_HEIGHT: Limits = (0.08, 0.45)  # of the digits in a number, relative to the shorter side of the picture
+LINE_HEIGHT: Limits = (0.06, 0.45)  # of the digits in a number, relative to the shorter side of the picture
 MIN_HEIGHT = 9  # pixels; smaller digits cannot be read
 GAP: Limits = (0.0, 0.6)  # between the digits of a number, relative to their height
 NO_GAP: Limits = (-0.15, 0.0)  # between touching digits

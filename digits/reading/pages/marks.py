@@ -71,7 +71,7 @@ def write_around(rng: Rng, boxes: np.ndarray, size: float, width: float, canvas:
 def write_marks(rng: Rng, slots: list[Slot], boxes: np.ndarray, pen: float, canvas: Canvas) -> None:
     """Write a few marks around and beside the digits, which are in boxes (N, 4), and anywhere."""
     size = float(np.median([slot[2] for slot in slots])) if slots else 0.0
-    size = size or min(canvas.width, canvas.height) * log_uniform(rng, (0.1, 0.6))
+    size = size or min(canvas.width, canvas.height) * log_uniform(rng, (0.1, 1.8))  # up to a sign that fills the page
     width = max(MIN_PEN_WIDTH, pen * size * rng.uniform(0.5, 1.3))
     for _ in range(int(rng.integers(1, 5))):
         if len(boxes) and rng.random() < AROUND_DIGITS:

@@ -12,18 +12,18 @@ from digits.reading.pages.layout import lay_out
 from digits.reading.pages.marks import write_marks, write_signs
 from digits.reading.pages.paper import print_page, sample_colours, surround, wear_ink
 from digits.reading.pages.shapes import Shape
-from digits.reading.pages.things import draw_things
+from digits.reading.pages.things import draw_things, sample_photograph
 from digits.reading.pages.writing import write_digits
 
 PAINT = 0.35  # drawn on a screen: flat colours and sharp edges, no paper and no light
-NO_PAGE = 0.5  # of the pictures without a digit, things instead of a page
-THINGS = 0.15  # of the other pictures, things on the page
+NO_PAGE, PHOTOGRAPH = 0.5, 0.5  # of the pictures without a digit, no page; of those, a photograph instead of things
+THINGS = 0.2  # of the other pictures, things on the page
 INVERTED = 0.06  # light and dark exchanged in all of the picture
 SURROUNDINGS = 0.18  # a desk around the sheet, or a window around the canvas
-MARKS = 0.4  # a pen has also written what is no digit
+MARKS, ONLY_MARKS = 0.4, 0.7  # a pen has also written, or has only written, what is no digit
 SIGNS, SIGN = 0.15, 0.35  # signs among the digits; of the digits there, signs instead
 PEN_WIDTH: Limits = (0.02, 0.24)  # relative to the height of a digit
-MIN_CONTRAST, MIN_SIGNAL = 8.0, 0.6  # of 255; relative to the noise: fainter digits are not asked for
+MIN_CONTRAST, MIN_SIGNAL = 10.0, 0.8  # of 255; relative to the noise: fainter digits are not asked for
 
 
 class Page(NamedTuple):
@@ -60,7 +60,7 @@ def draw_page(rng: Rng, shapes: list[Shape], width: int, height: int) -> Page:
     write_signs(rng, [slot for slot, chosen in zip(slots, is_sign) if chosen], pen, written)
     slots = [slot for slot, chosen in zip(slots, is_sign) if not chosen]
     boxes = write_digits(rng, shapes, slots, pen, written)
-    if rng.random() < MARKS:
+    if rng.random() < (MARKS if slots else ONLY_MARKS):
         write_marks(rng, slots, boxes, pen, written)
     printed = Canvas(width, height, view)
     print_page(rng, slots, boxes, printed, is_paint)
@@ -83,7 +83,10 @@ def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, i
     if rng.random() < SURROUNDINGS:
         colours, ink = surround(rng, colours, ink, boxes, is_paint)
     if rng.random() < (THINGS if len(boxes) else NO_PAGE):
-        colours, ink = draw_things(rng, colours, ink, boxes, is_paint)
+        if not len(boxes) and rng.random() < PHOTOGRAPH:
+            colours, ink = sample_photograph(rng, width, height), np.zeros_like(ink)
+        else:
+            colours, ink = draw_things(rng, colours, ink, boxes, is_paint)
     if not is_paint:
         colours = light_page(rng, colours)
     picture = take_picture(rng, colours, boxes, is_paint)

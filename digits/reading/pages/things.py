@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
+from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageDraw, ImageFilter
 
 from digits.reading.pages.camera import smooth_noise
-from digits.reading.pages.canvas import Rng, log_uniform
+from digits.reading.pages.canvas import Limits, Rng, log_uniform
+
+BESIDE, ALONE = (2, 14), (1, 80)  # smallest and largest number of things beside digits, and without any
+ROD_LENGTH: Limits = (1.2, 3.5)  # beside digits, relative to their height: a shorter rod could be a 1
+ROD_WIDTH: Limits = (0.04, 0.2)  # relative to its length
+
+
+@functools.lru_cache(maxsize=1)
+def load_photograph() -> Image.Image:
+    """Return the photograph that comes with matplotlib: a face, cloth, metal, and no digit."""
+    return Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
+
+
+def sample_photograph(rng: Rng, width: int, height: int) -> np.ndarray:
+    """Return a part of a photograph (height, width, 3), floats in 0..255, turned or mirrored, in other colours.
+
+    One photograph, cut and changed at random, has most of what a network can learn about all of them in its first
+    layers (Asano, Rupprecht, Vedaldi 2020, "A critical analysis of self-supervision").
+    """
+    photograph = load_photograph()
+    scale = log_uniform(rng, (0.12, 1)) * min(photograph.width / width, photograph.height / height)
+    part = scale * width, scale * height
+    left, top = rng.uniform(0, 1, 2) * (photograph.width - part[0], photograph.height - part[1])
+    box = (left, top, left + part[0], top + part[1])
+    picture = photograph.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+    colours = np.asarray(picture, np.float32)[:: rng.choice((-1, 1)), :: rng.choice((-1, 1)), rng.permutation(3)]
+    colours = 255 * (colours / 255) ** np.exp(rng.normal(0, 0.4, 3))
+    return 255 - colours if rng.random() < 0.2 else colours
 
 
 def draw_things(
@@ -21,20 +51,25 @@ def draw_things(
     picture, mask = Image.fromarray(colours.clip(0, 255).astype(np.uint8)), Image.new("L", (width, height))
     pencils = ImageDraw.Draw(picture), ImageDraw.Draw(mask)
     digit_height = float(np.median(boxes[:, 3] - boxes[:, 1])) if len(boxes) else 0.0
-    num_things = int(rng.integers(1, 6)) if len(boxes) else round(log_uniform(rng, (1, 80)))
+    num_things = round(log_uniform(rng, BESIDE if len(boxes) else ALONE))
     for _ in range(num_things):
         centre = rng.uniform(-0.1, 1.1, 2) * (width, height)
         reach = np.full(2, min(width, height) * log_uniform(rng, (0.03, 0.6)))
         reach *= rng.uniform(0.3, 1, 2) if rng.random() < 0.5 else 1
-        # A rod alone, or one as long as a digit, would be a 1.
-        kind = rng.integers(3 if num_things > 8 or (len(boxes) and reach.max() > digit_height) else 2)
+        line_width = round(reach.min() * rng.uniform(0.1, 0.6)) + 2
+        kind = rng.integers(3 if num_things > 8 or len(boxes) else 2)  # a rod alone would be a 1
         corners = centre + reach * rng.uniform(-1, 1, (int(rng.integers(3, 8)), 2))
         if kind == 2:
-            turn = rng.uniform(0, 6.3) + np.cumsum(rng.normal(0, 0.2, 3))
-            corners = centre + np.cumsum(reach.max() * np.stack([np.cos(turn), np.sin(turn)], axis=1), axis=0)
-        line_width = round(reach.min() * rng.uniform(0.1, 0.6)) + 2
+            length, bend = 3 * reach.max(), 0.2
+            if len(boxes):
+                length, bend = digit_height * log_uniform(rng, ROD_LENGTH), 0.2 * (rng.random() < 0.3)
+                line_width = round(length * log_uniform(rng, ROD_WIDTH)) + 1
+            turn = rng.normal(rng.choice((0, np.pi / 2)), 0.5) + np.cumsum(rng.normal(0, bend, 3))
+            steps = length / 3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+            corners = centre + np.cumsum(np.concatenate([-steps.sum(axis=0, keepdims=True) / 2, steps]), axis=0)
+            reach = np.zeros(2)
         low, high = np.minimum(centre - reach, corners.min(axis=0)), np.maximum(centre + reach, corners.max(axis=0))
-        low, high = low - line_width - 4, high + line_width + 4
+        low, high = low - line_width / 2 - 3, high + line_width / 2 + 3
         if ((high > boxes[:, :2]) & (low < boxes[:, 2:])).all(axis=1).any():
             continue
         colour, rim = (tuple(int(value) for value in rng.uniform(0, 255, 3)) for _ in range(2))
@@ -45,7 +80,10 @@ def draw_things(
             elif kind == 1:
                 pencil.polygon([tuple(corner) for corner in corners.tolist()], fill)
             else:
-                pencil.line([tuple(corner) for corner in corners.tolist()], fill, line_width, joint="curve")
+                points = [tuple(corner) for corner in corners.tolist()]
+                pencil.line(points, fill, line_width, joint="curve")
+                if rim_width:  # light along a pen
+                    pencil.line(points, edge, rim_width, joint="curve")
     blur = ImageFilter.GaussianBlur(0 if is_paint else rng.uniform(0, 2 if len(boxes) else 4))
     things, covered = np.asarray(picture.filter(blur), np.float32), np.asarray(mask.filter(blur), np.float32) / 255
     if not is_paint:
