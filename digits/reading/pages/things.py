@@ -53,34 +53,19 @@ def draw_things(
     digit_height = float(np.median(boxes[:, 3] - boxes[:, 1])) if len(boxes) else 0.0
     num_things = round(log_uniform(rng, BESIDE if len(boxes) else ALONE))
     for _ in range(num_things):
-        centre = rng.uniform(-0.1, 1.1, 2) * (width, height)
-        reach = np.full(2, min(width, height) * log_uniform(rng, (0.03, 0.6)))
-        reach *= rng.uniform(0.3, 1, 2) if rng.random() < 0.5 else 1
-        line_width = round(reach.min() * rng.uniform(0.1, 0.6)) + 2
-        kind = rng.integers(3 if num_things > 8 or len(boxes) else 2)  # a rod alone would be a 1
-        corners = centre + reach * rng.uniform(-1, 1, (int(rng.integers(3, 8)), 2))
-        if kind == 2:
-            length, bend = 3 * reach.max(), 0.2
-            if len(boxes):
-                length, bend = digit_height * log_uniform(rng, ROD_LENGTH), 0.2 * (rng.random() < 0.3)
-                line_width = round(length * log_uniform(rng, ROD_WIDTH)) + 1
-            turn = rng.normal(rng.choice((0, np.pi / 2)), 0.5) + np.cumsum(rng.normal(0, bend, 3))
-            steps = length / 3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-            corners = centre + np.cumsum(np.concatenate([-steps.sum(axis=0, keepdims=True) / 2, steps]), axis=0)
-            reach = np.zeros(2)
-        low, high = np.minimum(centre - reach, corners.min(axis=0)), np.maximum(centre + reach, corners.max(axis=0))
-        low, high = low - line_width / 2 - 3, high + line_width / 2 + 3
-        if ((high > boxes[:, :2]) & (low < boxes[:, 2:])).all(axis=1).any():
+        kind, (low, high), corners, line_width = sample_thing(rng, width, height, digit_height, num_things)
+        margin = line_width / 2 + 3
+        if ((high + margin > boxes[:, :2]) & (low - margin < boxes[:, 2:])).all(axis=1).any():
             continue
+        points = [tuple(corner) for corner in corners.tolist()]
         colour, rim = (tuple(int(value) for value in rng.uniform(0, 255, 3)) for _ in range(2))
         rim_width = line_width // 4 if rng.random() < 0.3 else 0
         for pencil, fill, edge in zip(pencils, (colour, 255), (rim, 255)):
-            if kind == 0:
-                pencil.ellipse((*(centre - reach), *(centre + reach)), fill, edge, rim_width)
-            elif kind == 1:
-                pencil.polygon([tuple(corner) for corner in corners.tolist()], fill)
+            if kind == "ball":
+                pencil.ellipse((*low, *high), fill, edge, rim_width)
+            elif kind == "sheet":
+                pencil.polygon(points, fill)
             else:
-                points = [tuple(corner) for corner in corners.tolist()]
                 pencil.line(points, fill, line_width, joint="curve")
                 if rim_width:  # light along a pen
                     pencil.line(points, edge, rim_width, joint="curve")
@@ -89,3 +74,28 @@ def draw_things(
     if not is_paint:
         things = things * (1 + 0.1 * smooth_noise(rng, height, width, int(rng.integers(4, 90)))[..., np.newaxis])
     return colours + covered[..., np.newaxis] * (things - colours), ink * (1 - covered)
+
+
+def sample_thing(
+    rng: Rng, width: int, height: int, digit_height: float, num_things: int
+) -> tuple[str, np.ndarray, np.ndarray, int]:
+    """Return a thing in a picture: a ball, a sheet or a rod, its box (2, 2), its corners (N, 2), the width of its line.
+
+    All lengths are in pixels. Beside digits, digit_height high (0: there are none), a rod is longer than they are.
+    """
+    centre = rng.uniform(-0.1, 1.1, 2) * (width, height)
+    reach = np.full(2, min(width, height) * log_uniform(rng, (0.03, 0.6)))
+    reach *= rng.uniform(0.3, 1, 2) if rng.random() < 0.5 else 1
+    line_width = round(reach.min() * rng.uniform(0.1, 0.6)) + 2
+    kind = rng.integers(3 if num_things > 8 or digit_height else 2)  # a rod alone would be a 1
+    corners = centre + reach * rng.uniform(-1, 1, (int(rng.integers(3, 8)), 2))
+    if kind < 2:
+        return ("ball", "sheet")[kind], np.stack([centre - reach, centre + reach]), corners, line_width
+    length, bend = 3 * reach.max(), 0.2
+    if digit_height:
+        length, bend = digit_height * log_uniform(rng, ROD_LENGTH), 0.2 * (rng.random() < 0.3)
+        line_width = round(length * log_uniform(rng, ROD_WIDTH)) + 1
+    turn = rng.normal(rng.choice((0, np.pi / 2)), 0.5) + np.cumsum(rng.normal(0, bend, 3))
+    steps = length / 3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    corners = centre - steps.sum(axis=0) / 2 + np.cumsum(np.vstack([(0, 0), steps]), axis=0)
+    return "rod", np.stack([corners.min(axis=0), corners.max(axis=0)]), corners, line_width
