@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from digits.reading.finder import Finder
@@ -14,7 +12,7 @@ from digits.reading.looking import View, look_closely
 from digits.reading.mnist_format import bounding_box, format_digit
 
 MIN_INK = 0.25  # smallest probability of ink in the soft edges of a stroke
-MAX_TAIL = 0.6  # largest length of a stroke outside the box of its digit, relative to the longer side of the box
+MARGIN = 0.08  # around the box of a digit where ink may be its own, relative to the longer side of the box
 MAX_OFFSET = 0.7  # largest vertical distance of neighbours in a line, relative to the height of the higher one
 
 
@@ -50,30 +48,20 @@ def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], floa
 
 
 def separate_digits(view: View) -> np.ndarray:
-    """Return masks (N, H, W) of the ink of each digit: what is in its box, and the ends of strokes beside it."""
-    is_ink = torch.from_numpy(view.ink > MIN_INK)
-    height, width = is_ink.shape
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    masks = torch.zeros(len(view.boxes), height, width, dtype=torch.bool)
-    boxes = torch.from_numpy(view.boxes)
-    sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
-    reach = torch.maximum(sides, 0.3 * sides.amax(dim=1, keepdim=True))
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
-        tail = int(MAX_TAIL * max(right - left, bottom - top)) + 1
+    """Return masks (N, H, W) of the ink of each digit: in its box or close by, and nearer to it than to any other."""
+    y, x = np.indices(view.ink.shape) + 0.5
+    owners, nearest = np.full(view.ink.shape, -1), np.full(view.ink.shape, np.inf)
+    for number, (left, top, right, bottom) in enumerate(view.boxes.tolist()):
+        size = max(right - left, bottom - top)
+        width, height, margin = max(right - left, 0.3 * size), max(bottom - top, 0.3 * size), MARGIN * size
         around = np.s_[
-            max(0, int(top) - tail) : int(bottom) + tail + 1, max(0, int(left) - tail) : int(right) + tail + 1
+            max(0, int(top - margin)) : int(bottom + margin) + 1, max(0, int(left - margin)) : int(right + margin) + 1
         ]
-        points = torch.stack([x[around], y[around]], dim=2)[:, :, None] + 0.5  # (h, w, 1, 2)
-        nearest = ((points - centres) / reach).square().sum(dim=3).argmin(dim=2)
-        is_mine = is_ink[around] & (nearest == number)
-        inside = is_mine & ((points[:, :, 0] >= boxes[number, :2]) & (points[:, :, 0] <= boxes[number, 2:])).all(dim=2)
-        num_inside = 0
-        while num_inside < inside.sum():  # strokes grow out of the box
-            num_inside = int(inside.sum())
-            inside = is_mine & (F.max_pool2d(inside[None].float(), 3, stride=1, padding=1)[0] > 0)
-        masks[(number, *around)] = inside
-    return masks.numpy()
+        right_of, below = x[around] - (left + right) / 2, y[around] - (top + bottom) / 2
+        distances = (right_of / width) ** 2 + (below / height) ** 2
+        owners[around] = np.where(distances < nearest[around], number, owners[around])
+        nearest[around] = np.minimum(distances, nearest[around])
+    return (view.ink > MIN_INK) & (owners == np.arange(len(view.boxes))[:, np.newaxis, np.newaxis])
 
 
 def find_lines(boxes: np.ndarray) -> list[int]:
