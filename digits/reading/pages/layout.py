@@ -8,10 +8,13 @@ NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES = 0.14, 0.36, 0.25, 0.19  # fractions of 
 CENTRED = 0.5  # fraction of the single digits that fill a picture's height; the others lie anywhere
 TOUCHING, SPACED = 0.3, 0.22  # fractions of the pages whose digits touch, or stand far apart
 STAIRS = 0.15  # fraction of the pages whose lines go up or down
+UNEQUAL = 0.15  # fraction of the pages whose digits are of very different heights
 DIGIT_HEIGHT: Limits = (0.08, 1.0)  # of a single digit, relative to the shorter side of the picture
 FILLING_HEIGHT: Limits = (0.5, 1.0)  # of a single digit that fills the picture, relative to the picture's height
 LINE_HEIGHT: Limits = (0.06, 0.45)  # of the digits in a number, relative to the shorter side of the picture
 MIN_HEIGHT = 9  # pixels; smaller digits cannot be read
+EQUAL_HEIGHTS: Limits = (0.82, 1.12)  # of the digits in a line, relative to that of the line
+UNEQUAL_HEIGHTS: Limits = (0.45, 1.1)
 GAP: Limits = (0.0, 0.6)  # between the digits of a number, relative to their height
 NO_GAP: Limits = (-0.15, 0.0)  # between touching digits
 WIDE_GAP: Limits = (0.5, 2.0)  # between numbers
@@ -50,6 +53,7 @@ def lay_out_lines(rng: Rng, width: int, height: int, num_lines: int, size: float
     y = rng.uniform(0.6 * size, max(0.7 * size, height - 0.6 * size - pitch * (num_lines - 1)))
     gap = rng.uniform(*(GAP, NO_GAP, WIDE_GAP)[rng.choice(3, p=(1 - TOUCHING - SPACED, TOUCHING, SPACED))])
     climb = rng.uniform(-0.6, 0.6) if rng.random() < STAIRS else rng.normal(0, 0.05)  # from digit to digit
+    heights = UNEQUAL_HEIGHTS if rng.random() < UNEQUAL else EQUAL_HEIGHTS
     for line in range(num_lines):
         num_digits = int(rng.integers(1, 9))
         x = rng.uniform(0.4 * size, max(0.5 * size, width - num_digits * 0.8 * size))
@@ -57,6 +61,6 @@ def lay_out_lines(rng: Rng, width: int, height: int, num_lines: int, size: float
             if rng.random() < 0.12:
                 x += size * rng.uniform(*WIDE_GAP)
             line_y = y + pitch * line + size * (climb * number + rng.normal(0, 0.05))
-            slots.append((x, line_y, size * rng.uniform(0.82, 1.12)))
+            slots.append((x, line_y, size * rng.uniform(*heights)))
             x += size * (rng.uniform(0.55, 0.75) + gap)
     return slots

@@ -87,7 +87,8 @@ def sample_thing(
     reach = np.full(2, min(width, height) * log_uniform(rng, (0.03, 0.6)))
     reach *= rng.uniform(0.3, 1, 2) if rng.random() < 0.5 else 1
     line_width = round(reach.min() * rng.uniform(0.1, 0.6)) + 2
-    kind = rng.integers(3 if num_things > 8 or digit_height else 2)  # a rod alone would be a 1
+    chances = (0.3, 0.2, 0.5) if digit_height else (0.33, 0.33, 0.34) if num_things > 8 else (0.5, 0.5, 0)
+    kind = rng.choice(3, p=chances)  # a rod alone would be a 1
     corners = centre + reach * rng.uniform(-1, 1, (int(rng.integers(3, 8)), 2))
     if kind < 2:
         return ("ball", "sheet")[kind], np.stack([centre - reach, centre + reach]), corners, line_width

@@ -9,6 +9,7 @@ from digits.reading.pages.shapes import Shape
 
 MAX_BEND = 0.22  # of top and bottom of a digit to the side, relative to its height
 MAX_OVERLAP, MAX_BOX_OVERLAP = 0.12, 0.35  # of two digits, relative to the ink of one, to the smaller box
+STRETCHED, MAX_STRETCH = 0.3, 1.6  # fraction of the digits whose upper or lower half is higher, up to so many times
 SLANT, LEAN = 0.16, 9.0  # standard deviation (pixels to the side per pixel upwards), largest rotation (degrees)
 PRESSURE = 0.3  # fraction of the pages on which the width changes along a stroke
 
@@ -19,6 +20,9 @@ def sample_points(rng: Rng, shape: Shape, slot: Slot, slant: float) -> np.ndarra
     if rng.random() < 0.5:  # top and bottom bent to the side
         above, below = (-0.1 - y).clip(min=0) / 0.4, (y - 0.1).clip(min=0) / 0.4
         x = x + rng.uniform(-MAX_BEND, MAX_BEND) * above**2 + rng.uniform(-MAX_BEND, MAX_BEND) * below**2
+    if rng.random() < STRETCHED:  # a long tail, a long arm
+        is_stretched = y > 0 if rng.random() < 0.7 else y < 0
+        y = np.where(is_stretched, rng.uniform(1, MAX_STRETCH) * y, y)
     x = x - (slant + rng.normal(0, 0.05)) * y
     angle = np.deg2rad(rng.uniform(-LEAN, LEAN))
     x, y = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
