@@ -21,7 +21,7 @@ THINGS = 0.2  # of the other pictures, things on the page
 INVERTED = 0.06  # light and dark exchanged in all of the picture
 SURROUNDINGS = 0.18  # a desk around the sheet, or a window around the canvas
 MARKS, ONLY_MARKS = 0.4, 0.7  # a pen has also written, or has only written, what is no digit
-SIGNS, SIGN = 0.3, 0.35  # signs among the digits; of the digits there, signs instead
+SIGNS, SIGN = 0.15, 0.35  # signs among the digits; of the digits there, signs instead
 PEN_WIDTH: Limits = (0.02, 0.24)  # relative to the height of a digit
 MIN_CONTRAST, MIN_SIGNAL = 10.0, 0.8  # of 255; relative to the noise: fainter digits are not asked for
 
