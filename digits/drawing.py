@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from typing import TYPE_CHECKING, Any, Callable, List, Tuple
@@ -112,16 +113,16 @@ class Window:
         self.bars.set_data((np.arange(0.5, 110) < 100 * probabilities.T[:, :, np.newaxis]).reshape(10, -1))
 
 
-def _open_figure() -> Figure | None:
-    """Return an empty figure in a window of its own, or None where matplotlib, set as it is, can open none."""
-    try:
+def _open_figure() -> Figure:
+    """Return an empty figure in a window of its own. Raises OSError where matplotlib, set as it is, can open none."""
+    with contextlib.suppress(Exception):
         from matplotlib import pyplot, rcParams
 
         rcParams.update({**dict.fromkeys(rcParams.find_all("keymap.[^q]"), ""), "toolbar": "None", "interactive": True})
         figure = pyplot.figure("Draw a digit", (8.4, 3.7))
-    except Exception:
-        return None
-    return figure if figure.canvas.required_interactive_framework is not None else None
+        if figure.canvas.required_interactive_framework is not None:
+            return figure
+    raise OSError("no window can be opened; name a picture, or on Linux install the package python3-tk")
 
 
 def open_window(read: Read, format_prediction: Callable[[list[Digit], np.ndarray], str]) -> None:
@@ -130,8 +131,6 @@ def open_window(read: Read, format_prediction: Callable[[list[Digit], np.ndarray
     Ctrl-C and SIGTERM close it, and are then raised as KeyboardInterrupt, as run_script() expects them.
     """
     figure = _open_figure()
-    if figure is None:
-        raise OSError("no window can be opened; name a picture, or on Linux install the package python3-tk")
     from matplotlib import pyplot
 
     window = Window(figure, read, format_prediction)

@@ -67,8 +67,7 @@ def lift_bar(rng: np.random.Generator, shape: Shape) -> Shape:
     """Return the shape of a 5 whose bar, written last, stands apart from the rest, as many people write it."""
     x, y = shape.points.T
     is_upper = y < -0.25  # of the height
-    corner = x[is_upper].min() if is_upper.any() else x.min()
-    is_bar = is_upper & (x > corner + 0.08)
+    is_bar = is_upper & (x > x.min(where=is_upper, initial=np.inf) + 0.08)  # right of the corner
     points = shape.points + is_bar[:, np.newaxis] * (rng.uniform(-0.08, 0.15), -rng.uniform(0, 0.25))
     edges = shape.edges[is_bar[shape.edges[:, 0]] == is_bar[shape.edges[:, 1]]]
     return Shape(normalize(points.astype(np.float32)), edges)

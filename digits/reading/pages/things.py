@@ -12,6 +12,9 @@ from digits.reading.pages.camera import smooth_noise
 from digits.reading.pages.canvas import Limits, Rng, log_uniform
 
 BESIDE, ALONE = (2, 14), (1, 80)  # smallest and largest number of things beside digits, and without any
+KINDS = "ball", "sheet", "rod"
+# Fractions of the things; a rod among few others, and no digits, would be a 1
+AMONG_DIGITS, AMONG_MANY, AMONG_FEW = (0.3, 0.2, 0.5), (0.33, 0.33, 0.34), (0.5, 0.5, 0.0)
 ROD_LENGTH: Limits = (1.2, 3.5)  # beside digits, relative to their height: a shorter rod could be a 1
 ROD_WIDTH: Limits = (0.04, 0.2)  # relative to its length
 
@@ -87,11 +90,10 @@ def sample_thing(
     reach = np.full(2, min(width, height) * log_uniform(rng, (0.03, 0.6)))
     reach *= rng.uniform(0.3, 1, 2) if rng.random() < 0.5 else 1
     line_width = round(reach.min() * rng.uniform(0.1, 0.6)) + 2
-    chances = (0.3, 0.2, 0.5) if digit_height else (0.33, 0.33, 0.34) if num_things > 8 else (0.5, 0.5, 0)
-    kind = rng.choice(3, p=chances)  # a rod alone would be a 1
+    kind = str(rng.choice(KINDS, p=AMONG_DIGITS if digit_height else AMONG_MANY if num_things > 8 else AMONG_FEW))
     corners = centre + reach * rng.uniform(-1, 1, (int(rng.integers(3, 8)), 2))
-    if kind < 2:
-        return ("ball", "sheet")[kind], np.stack([centre - reach, centre + reach]), corners, line_width
+    if kind != "rod":
+        return kind, np.stack([centre - reach, centre + reach]), corners, line_width
     length, bend = 3 * reach.max(), 0.2
     if digit_height:
         length, bend = digit_height * log_uniform(rng, ROD_LENGTH), 0.2 * (rng.random() < 0.3)
@@ -99,4 +101,4 @@ def sample_thing(
     turn = rng.normal(rng.choice((0, np.pi / 2)), 0.5) + np.cumsum(rng.normal(0, bend, 3))
     steps = length / 3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     corners = centre - steps.sum(axis=0) / 2 + np.cumsum(np.vstack([(0, 0), steps]), axis=0)
-    return "rod", np.stack([corners.min(axis=0), corners.max(axis=0)]), corners, line_width
+    return kind, np.stack([corners.min(axis=0), corners.max(axis=0)]), corners, line_width
