@@ -35,8 +35,7 @@ class CNN(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        # The training images are deskewed before they are changed at random, and that is for the layers to see.
-        return self.layers(images if self.training else deskew(images))
+        return self.layers(deskew(images))
 
 
 def to_floats(images: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Trains the CNN on MNIST and saves its weights to models/cnn_.pth.
 
-Measured: 99.58 +- 0.03 % test accuracy (three trainings), after five minutes on two fast CPU cores, 14 on slow ones.
+Measured: 99.63 +- 0.04 % test accuracy (five trainings), after five minutes on two fast CPU cores, 14 on slow ones.
 Run it: python train_CNN.py
 """
 
@@ -17,7 +17,6 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.optim.swa_utils import update_bn
 
 from digits.command_line import add_shared_flags, positive_float, run_script, show_progress, whole_number
-from digits.deskewing import deskew
 from digits.plots import draw_training_curves, save_figure, show_figure
 from digits.training.augmentation import augment
 from digits.training.mnist import load_mnist
@@ -79,7 +78,7 @@ def train_epoch(
         loss_sum += loss.detach() * len(batch)
         show_progress(step, len(batches), start)
     # Batch norm has averaged over augmented images; from now on it uses the averages of images as they are.
-    update_bn((deskew(to_floats(images)) for images in train_images[:NUM_AVERAGED].split(batch_size)), model)
+    update_bn((to_floats(images) for images in train_images[:NUM_AVERAGED].split(batch_size)), model)
     return float(loss_sum) / len(train_images)
 
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 import train_CNN
 from digits.command_line import add_shared_flags, run_script, whole_number
-from digits.deskewing import deskew
 from digits.training import augmentation
 from digits.training.mnist import load_mnist
 from model import CNN, predict_logits
@@ -46,21 +45,12 @@ def without_strokes(images: Tensor, labels: Tensor) -> Tensor:
     return augmentation.augment(images, torch.full_like(labels, -1))  # a label that no digit has
 
 
-def without_deskewing(images: Tensor, labels: Tensor) -> Tensor:
-    """Return augmented images that were not deskewed before."""
-    with patch.object(augmentation, "deskew", lambda images: images):
-        return augmentation.augment(images, labels)
-
-
 # Name of the change, what stands for a name in train_CNN.py, and the learning rate
 VARIANTS: dict[str, tuple[dict[str, Any], float]] = {
     "default": ({}, train_CNN.LEARNING_RATE),
-    "no augmentation": ({"augment": lambda images, labels: deskew(images)}, train_CNN.LEARNING_RATE),
+    "no augmentation": ({"augment": lambda images, labels: images}, train_CNN.LEARNING_RATE),
     "no added strokes": ({"augment": without_strokes}, train_CNN.LEARNING_RATE),
-    "no deskewing": (
-        {"CNN": lambda: CNN().layers, "augment": without_deskewing, "deskew": lambda images: images},
-        train_CNN.LEARNING_RATE,
-    ),
+    "no deskewing": ({"CNN": lambda: CNN().layers}, train_CNN.LEARNING_RATE),
     "batch norm averaged over augmented images": ({"update_bn": lambda *_: None}, train_CNN.LEARNING_RATE),
     "no schedule": ({"OneCycleLR": no_schedule}, train_CNN.LEARNING_RATE),
     **{f"AdamW, learning rate {rate}": ({"Muon": adamw}, rate) for rate in (0.001, 0.003, 0.01)},

@@ -50,10 +50,9 @@ def test_deskew_takes_each_image_by_itself():
     torch.testing.assert_close(together[[1, 3]], images[[1, 3]], rtol=0, atol=1e-4)  # nothing leans
 
 
-def test_the_network_deskews_what_it_reads():
-    """In training it does not: augment() has done so before it changed the images."""
+def test_the_network_deskews_what_it_is_given():
     images = torch.cat([bars(0.4), bars(-0.3, width=5)])
     network = CNN()
     network.layers = torch.nn.Sequential()  # what the layers are given
-    assert torch.equal(network.eval()(images), deskew(images))
-    assert torch.equal(network.train()(images), images)
+    for is_training in (False, True):
+        assert torch.equal(network.train(is_training)(images), deskew(images))
