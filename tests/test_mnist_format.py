@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import numpy as np
@@ -91,8 +92,9 @@ def test_mnist_as_pictures(shipped_model, shipped_finder):
     for image, label in zip(images[:500, 0], labels.tolist()):
         file = io.BytesIO()
         Image.fromarray(image.numpy()).save(file, "PNG")
-        digits, _ = find_digits(decode_picture(file), shipped_finder)
-        num_read += len(digits) == 1 and read_digit(shipped_model, digits[0].image) == label
+        with contextlib.suppress(ValueError):  # no digit found: not read either
+            digits, _ = find_digits(decode_picture(file), shipped_finder)
+            num_read += len(digits) == 1 and read_digit(shipped_model, digits[0].image) == label
     assert num_read >= 495
 
 
