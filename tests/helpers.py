@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import math
 import random
-import re
-import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from digits.command_line import DATA_DIR, PROJECT_DIR, run_script
 from digits.formatting import join_digits
 from digits.reading.digits import find_digits
 from digits.reading.finder import Finder
-from model import CNN, predict_logits
+from model import CNN
 
 FILES = sorted((PROJECT_DIR / "digits").rglob("[!_]*.py"))
 MODULES = ["model", *(".".join(path.relative_to(PROJECT_DIR).with_suffix("").parts) for path in FILES)]
@@ -128,53 +127,23 @@ def write_mnist(data_dir: Path, num_train: int, num_test: int) -> None:
         write_idx(raw_dir / f"{name}-labels-idx1-ubyte", labels)
 
 
-def run_predict(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
-    """Run predict_CNN.py in this process, which starts faster than a new one; return its exit status.
-
-    Its figures are saved in the folder `figures` of the current one.
-    """
-    monkeypatch.setattr(sys, "argv", ["predict_CNN.py", "--figures-dir", "figures", *arguments])
+def run_here(monkeypatch: pytest.MonkeyPatch, script: ModuleType, *arguments: object) -> object:
+    """Run a script in this process, which starts faster than a new one; return its exit status."""
+    monkeypatch.setattr(sys, "argv", [f"{script.__name__}.py", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_info:
-        run_script(predict_CNN.main)
+        run_script(script.main)
     return exit_info.value.code
+
+
+def run_predict(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
+    """Run predict_CNN.py here, its figures in the folder `figures` of the current one; return its exit status."""
+    return run_here(monkeypatch, predict_CNN, "--figures-dir", "figures", *arguments)
 
 
 def read_picture_of(finder: Finder, model: CNN, picture: Image.Image) -> str:
     """Return the digits in a picture, as text: spaces at wide gaps, slashes between lines."""
     digits, _ = find_digits(picture.convert("RGB"), finder)
     return join_digits(digits, predict_CNN.predict_probabilities(digits, model).argmax(axis=1))
-
-
-def read_digit(model: CNN, image: np.ndarray) -> int:
-    """Return the digit that the model reads in an image (28, 28), uint8."""
-    return int(predict_logits(model, torch.from_numpy(image)[None, None]).argmax())
-
-
-def assert_one_line_error(result: subprocess.CompletedProcess, script: str, *parts: str) -> None:
-    """Check that a script ended with one line on stderr that has all of `parts`, and with exit status 1."""
-    assert result.returncode == 1, result.stderr
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith(f"{script}: error: ")
-    for part in parts:
-        assert part in lines[0]
-
-
-def read_accuracy(output: str) -> float:
-    """Return the percentage that test_CNN.py printed, after checking all that it printed."""
-    first, loss, error, *others = output.splitlines()
-    interval = r"95 % confidence interval (\d+\.\d\d) to (\d+\.\d\d) %"
-    match = re.fullmatch(rf"Accuracy: (\d+\.\d\d) % \((\d+)/(\d+)\), {interval}", first)
-    percent, num_correct, num_images, low, high = match.groups()
-    assert percent == f"{100 * int(num_correct) / int(num_images):.2f}"
-    assert float(low) < float(percent) <= float(high)
-    assert re.fullmatch(r"Mean loss: \d+\.\d{4}", loss)
-    assert re.fullmatch(r"Expected calibration error: \d+\.\d\d %", error)
-    digits = [re.fullmatch(r"Digit (\d): \d+\.\d\d % \((\d+)/(\d+)\)", line).groups() for line in others]
-    assert [digit for digit, _, _ in digits] == [str(digit) for digit in range(10)]
-    assert sum(int(correct) for _, correct, _ in digits) == int(num_correct)
-    assert sum(int(number) for _, _, number in digits) == int(num_images)
-    return float(percent)
 
 
 def make_trained_like_model(num_classes: int = 10) -> CNN:

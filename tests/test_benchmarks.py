@@ -1,9 +1,7 @@
-"""The benchmarks: they run from start to end on a few generated digits, and they count right."""
+"""The benchmarks count right."""
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,33 +9,10 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import ablation, own_pictures, speed, time_to_accuracy
+from benchmarks import own_pictures, speed, time_to_accuracy
 from digits.command_line import FINDER_PATH
 from model import CNN
-from tests.helpers import draw_digit, write_mnist
-
-
-@pytest.mark.slow
-def test_quick_comparison(tmp_path, monkeypatch, capsys):
-    write_mnist(tmp_path / "data", num_train=256, num_test=100)
-    figure_path = tmp_path / "figure.png"
-    arguments = ["--quick", "--seeds", "2", "--data-dir", tmp_path / "data", "--figure", figure_path]
-    monkeypatch.setattr(sys, "argv", ["time_to_accuracy.py", *map(str, arguments)])
-    time_to_accuracy.main()
-    output = capsys.readouterr().out.split("\n2 seeds on ")[1]
-    rows = [line.split(" | ") for line in output.splitlines() if line.startswith("| ")]
-    assert [row[0] for row in rows[1:]] == [
-        "| ours, default",
-        "| ours, 4 epochs",
-        "| ours, 1 epoch",
-        "| AdamW, 4 epochs",
-        "| classic",
-        "| PyTorch example",
-    ]
-    assert [row[1] for row in rows[1:]] == ["2", "2", "1", "2", "2", "2"]
-    assert all(re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d", row[3]) for row in rows[1:])
-    with Image.open(figure_path) as figure:
-        assert figure.size == (800, 500)
+from tests.helpers import draw_digit, run_here
 
 
 def test_table_of_known_runs(capsys):
@@ -97,8 +72,7 @@ def make_own_pictures(folder: Path) -> Path:
 def test_own_pictures(tmp_path, monkeypatch, capsys):
     sheet = tmp_path / "sheet.png"
     arguments = [make_own_pictures(tmp_path), "--sheet", sheet, "--finders", FINDER_PATH, FINDER_PATH]
-    monkeypatch.setattr(sys, "argv", ["own_pictures.py", *map(str, arguments)])
-    own_pictures.main()
+    assert run_here(monkeypatch, own_pictures, *arguments) is None
     lines = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert rows[2] == ["all", "6", "66.67 %", "75.00 %", "83.33 %", "33.33 %"]
@@ -121,8 +95,7 @@ def test_digits_read_in_their_order():
 def test_naive_ways(way, is_readable, tmp_path, monkeypatch, capsys):
     """Dark digits on white: only with light and dark exchanged can they be read at all."""
     arguments = [make_own_pictures(tmp_path), "--naive", way, "--sheet", tmp_path / "sheet.png"]
-    monkeypatch.setattr(sys, "argv", ["own_pictures.py", *map(str, arguments)])
-    own_pictures.main()
+    assert run_here(monkeypatch, own_pictures, *arguments) is None
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| all"))
     fraction = float(row.split("|")[3].split("%")[0]) / 100
     assert (fraction >= 0.5) == is_readable
@@ -133,25 +106,3 @@ def test_labels_that_are_none(text, tmp_path):
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ValueError, match="needs the columns path and label"):
         own_pictures.read_rows(tmp_path / "labels.csv")
-
-
-@pytest.mark.slow
-def test_quick_ablation(tmp_path, monkeypatch, capsys):
-    """A row for each change, and one for the shifted copies of the default, which alone are evaluated otherwise."""
-    write_mnist(tmp_path / "data", num_train=1200, num_test=10)
-    some = ("default", "no augmentation", "no deskewing", "AdamW, learning rate 0.003")
-    monkeypatch.setattr(ablation, "VARIANTS", {name: ablation.VARIANTS[name] for name in some})
-    monkeypatch.setattr(ablation, "EPOCHS", (1, 2))
-    monkeypatch.setattr(sys, "argv", ["ablation.py", "--quick", "--seeds", "2", "--data-dir", str(tmp_path / "data")])
-    ablation.main()
-    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
-    assert [row[0] for row in rows[2:]] == ["default", "mean logits of five shifted copies", *some[1:]]
-    assert len({tuple(row[1:]) for row in rows[2:]}) == 5 and all(len(row) == 5 for row in rows[2:])
-
-
-@pytest.mark.parametrize("benchmark", [ablation, own_pictures, speed, time_to_accuracy])
-def test_help(benchmark, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--help"])
-    with pytest.raises(SystemExit) as exit_info:
-        benchmark.main()
-    assert exit_info.value.code == 0 and "default: " in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import io
 import os
@@ -15,7 +14,7 @@ import pytest
 from PIL import EpsImagePlugin, Image, ImageChops, ImageOps
 
 from digits.reading.picture import PICTURE_SIZE, decode_picture, read_picture, remove_transparency
-from tests.fuzz_pictures import fuzz
+from tests.fuzz import fuzz
 from tests.helpers import draw_four, draw_three, encode, read_picture_of, run_predict
 
 
@@ -56,34 +55,19 @@ def test_bad_pictures(monkeypatch, tmp_path, capsys):
     cases = bad_pictures()
     for name, (data, _) in cases.items():
         Path(name).write_bytes(data)
-    assert run_predict(monkeypatch, "--no-plot", *cases, "missing.png") == 1
+    cases = {**cases, "missing.png": (b"", "no such file; check its name"), "x" * 300: (b"", "cannot be read (")}
+    assert run_predict(monkeypatch, "--no-plot", *cases) == 1
     output, error = capsys.readouterr()
-    assert output == ""
-    lines = error.splitlines()
-    assert len(lines) == len(cases) + 1
-    for line, (name, (_, part)) in zip(lines, cases.items()):
+    assert output == "" and error.count("\n") == len(cases)
+    for line, (name, (_, part)) in zip(error.splitlines(), cases.items()):
         assert line.startswith(f"predict_CNN.py: error: {name}: ") and part in line
+    with pytest.raises(IsADirectoryError, match="no pictures in this folder"):
+        read_picture(tmp_path)
 
 
-def test_picture_without_permission(monkeypatch, capsys):
-    def refuse(path, *arguments):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(builtins, "open", refuse)  # as for a user other than root
-    assert run_predict(monkeypatch, "--no-plot", "secret.png") == 1
-    assert "secret.png: " in (error := capsys.readouterr().err) and "Permission denied" in error
-    assert error.count("\n") == 1
-
-
-def test_damaged_exif_does_not_hide_the_picture(tmp_path):
-    for exif in (
-        b"Exif\0\0",
-        b"Exif\0\0II*\0\xff\xff\xff\x7f",
-        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(200),
-        b"nonsense",
-    ):
-        picture = decode_picture(io.BytesIO(encode(draw_four(), "JPEG", exif=exif)))
-        assert picture.size == (160, 160)
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"nonsense"])
+def test_damaged_exif_does_not_hide_the_picture(exif):
+    assert decode_picture(io.BytesIO(encode(draw_four(), "JPEG", exif=exif))).size == (160, 160)
 
 
 def test_large_photo_is_reduced_while_it_is_decoded():
@@ -94,7 +78,7 @@ def test_large_photo_is_reduced_while_it_is_decoded():
 
 @pytest.mark.slow
 def test_mutated_pictures():
-    outcomes, failures = fuzz(800)
+    outcomes, failures = fuzz("pictures", 800)
     assert failures == []
     assert outcomes["read"] > 50 and outcomes["the picture is damaged"] > 50 and sum(outcomes.values()) == 800
 
@@ -144,11 +128,6 @@ def test_any_kind_of_file_is_read(way, tmp_path, shipped_model, shipped_finder):
     assert read_picture_of(shipped_finder, shipped_model, picture) == "3"
 
 
-def test_a_folder_is_no_picture(tmp_path):
-    with pytest.raises(IsADirectoryError, match="no pictures in this folder"):
-        read_picture(tmp_path)
-
-
 @pytest.mark.parametrize(
     "hidden, ink, paper", [(255, 60, 255), (0, 60, 255), (0, 250, 0), (255, 250, 0), (90, 190, 255)]
 )
@@ -161,15 +140,11 @@ def test_paper_under_what_is_transparent(hidden, ink, paper):
     assert (laid[0, 0] == paper).all() and (laid[20, 25] == ink).all()
 
 
-@pytest.mark.parametrize("width, is_read", [(10_000, True), (10_001, False)])
 @pytest.mark.slow
-def test_most_pixels(width, is_read):
-    try:
-        decode_picture(io.BytesIO(huge_png(width, 5000)))
-    except ValueError as error:
-        assert not is_read and str(error) == "more than 50 million pixels; make the picture smaller"
-    else:
-        assert is_read
+def test_most_pixels():
+    decode_picture(io.BytesIO(huge_png(10_000, 5000)))
+    with pytest.raises(ValueError, match="more than 50 million pixels; make the picture smaller"):
+        decode_picture(io.BytesIO(huge_png(10_001, 5000)))
 
 
 def write_fake_ghostscript(folder: Path, monkeypatch) -> Path:
@@ -234,37 +209,30 @@ def test_an_opened_picture_is_read_as_its_file(tmp_path):
             before = (opened.mode, opened.size, opened.tobytes())
             picture = read_picture(opened)
             assert (opened.mode, opened.size, opened.tobytes()) == before
-        assert picture.mode == "RGB" and picture.size == expected.size
-        assert np.array_equal(np.asarray(picture), np.asarray(expected))
-        assert picture.width > picture.height
-
-
-def test_an_opened_picture_that_is_damaged_or_huge():
+        assert picture.mode == "RGB" and picture == expected and picture.width > picture.height
     with pytest.raises(ValueError, match="the picture is damaged"):
         read_picture(Image.open(io.BytesIO(encode(draw_four(), "PNG")[:500])))
     with pytest.raises(ValueError, match="more than 50 million pixels"):
         read_picture(Image.open(io.BytesIO(huge_png(12_000, 5000))))
 
 
-def test_alpha_that_is_0_everywhere_is_ignored(tmp_path):
+def test_alpha_that_is_0_everywhere_is_ignored():
     """As in bitmaps from the clipboard of Windows."""
     picture = ImageOps.invert(draw_three()).convert("RGBA")
     picture.putalpha(0)
-    picture.save(tmp_path / "clipboard.png")
-    expected = np.asarray(ImageOps.invert(draw_three()).convert("RGB"))
-    assert np.array_equal(np.asarray(read_picture(tmp_path / "clipboard.png")), expected)
+    assert read_picture(picture) == ImageOps.invert(draw_three()).convert("RGB")
 
 
-@pytest.mark.parametrize("file_type, is_lossless", [("GIF", True), ("TIFF", True), ("WEBP", False), ("PNG", True)])
-def test_first_of_several_frames(file_type, is_lossless, tmp_path, capsys):
+@pytest.mark.parametrize("file_type", ["GIF", "TIFF", "WEBP", "PNG", "MPO"])
+def test_first_of_several_frames(file_type, tmp_path, capsys):
+    """The further pictures in the MPO of a phone are the same, smaller or of the other eye: nothing is said of them."""
     first, second = (ImageOps.invert(picture).convert("RGB") for picture in (draw_three(), draw_three().rotate(180)))
     path = tmp_path / f"frames.{file_type.lower()}"
     first.save(path, file_type, save_all=True, append_images=[second])
-    picture = read_picture(path)
+    difference = np.abs(np.asarray(read_picture(path)).astype(float) - np.asarray(first)).mean()
+    line = f"warning: {path}: of several frames or pages only one is read\n"
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and f"{path}: of several frames or pages only one is read" in error
-    difference = np.abs(np.asarray(picture).astype(float) - np.asarray(first)).mean()
-    assert difference < (1 if is_lossless else 5)
+    assert difference < 5 and (error == "" if file_type == "MPO" else error.endswith(line))
     first.save(path, file_type)
     read_picture(path)
     assert capsys.readouterr().err == ""
@@ -275,11 +243,3 @@ def test_floats_of_any_size(tmp_path):
     values = np.where(np.asarray(draw_three()) > 127, np.float32(-3e38), np.float32(3e38))
     Image.fromarray(values).save(tmp_path / "floats.tif")
     assert np.unique(np.asarray(read_picture(tmp_path / "floats.tif"))).tolist() == [0, 255]
-
-
-def test_a_stereo_photo_is_one_picture(tmp_path, capsys):
-    """The further pictures in the MPO of a phone are the same, smaller or of the other eye."""
-    first = ImageOps.invert(draw_three()).convert("RGB")
-    first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[first.resize((60, 45))])
-    assert read_picture(tmp_path / "phone.jpg").size == first.size
-    assert capsys.readouterr().err == ""
