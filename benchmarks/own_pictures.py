@@ -33,7 +33,7 @@ from model import CNN
 from predict_CNN import predict_probabilities
 from test_CNN import calibration_error
 
-SHEET_PATH = Path("misread_pictures.png")
+SHEET_PATH = Path("mistakes_pictures.png")
 MAX_SHOWN = 100  # on the sheet
 
 

@@ -28,7 +28,7 @@ from digits.weights import load_finder, load_weights
 REPORT_SEED = 1_000_000  # of the pages; no training has it
 NUM_DIGITS = 2000  # test images that pages are drawn with
 SIZE = 480, 360  # pixels: width and height of a page
-SHEET_PATH = Path("misread_pages.png")
+SHEET_PATH = Path("mistakes_pages.png")
 
 
 class Kind(NamedTuple):

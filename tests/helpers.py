@@ -111,10 +111,10 @@ def draw_images(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def write_idx(path: Path, values: np.ndarray) -> None:
-    """Write an array of uint8 in the form of MNIST's files: http://yann.lecun.com/exdb/mnist (magic, sizes, bytes)."""
-    header = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
-    path.write_bytes(header + values.tobytes())
+def to_idx(values: np.ndarray) -> bytes:
+    """Return an array of uint8 in the form of MNIST's files: http://yann.lecun.com/exdb/mnist (magic, sizes, bytes)."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes()
 
 
 def write_mnist(data_dir: Path, num_train: int, num_test: int) -> None:
@@ -123,8 +123,8 @@ def write_mnist(data_dir: Path, num_train: int, num_test: int) -> None:
     raw_dir.mkdir(parents=True)
     for name, num_images, seed in (("train", num_train, 1), ("t10k", num_test, 2)):
         images, labels = draw_images(num_images, seed)
-        write_idx(raw_dir / f"{name}-images-idx3-ubyte", images)
-        write_idx(raw_dir / f"{name}-labels-idx1-ubyte", labels)
+        (raw_dir / f"{name}-images-idx3-ubyte").write_bytes(to_idx(images))
+        (raw_dir / f"{name}-labels-idx1-ubyte").write_bytes(to_idx(labels))
 
 
 def run_here(monkeypatch: pytest.MonkeyPatch, script: ModuleType, *arguments: object) -> object:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import sys
 import zlib
 from pathlib import Path
 
@@ -31,12 +29,11 @@ def huge_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
-def bad_pictures() -> dict[str, tuple[bytes, str]]:
-    """Return the bytes of files by their names, and a part of the error for each."""
-    four = draw_four()
-    png, jpeg = encode(four, "PNG"), encode(four, "JPEG")
+def test_bad_pictures(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    png, jpeg = encode(draw_four(), "PNG"), encode(draw_four(), "JPEG")
     stripes = Image.linear_gradient("L").resize((1, 60)).point([value % 40 * 6 for value in range(256)])
-    return {
+    cases = {
         "empty.png": (b"", "not a picture"),
         "text.png": (b"no picture at all", "not a picture"),
         "half.png": (png[: len(png) // 2], "damaged"),
@@ -48,11 +45,6 @@ def bad_pictures() -> dict[str, tuple[bytes, str]]:
         "huge.png": (huge_png(30_000, 30_000), "50 million pixels"),
         "large.png": (huge_png(12_000, 10_000), "50 million pixels"),
     }
-
-
-def test_bad_pictures(monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    cases = bad_pictures()
     for name, (data, _) in cases.items():
         Path(name).write_bytes(data)
     cases = {**cases, "missing.png": (b"", "no such file; check its name"), "x" * 300: (b"", "cannot be read (")}
@@ -79,8 +71,7 @@ def test_large_photo_is_reduced_while_it_is_decoded():
 @pytest.mark.slow
 def test_mutated_pictures():
     outcomes, failures = fuzz("pictures", 800)
-    assert failures == []
-    assert outcomes["read"] > 50 and outcomes["the picture is damaged"] > 50 and sum(outcomes.values()) == 800
+    assert failures == [] and outcomes["read"] > 50 and outcomes["the picture is damaged"] > 50
 
 
 def make_pictures() -> dict[str, tuple[str, Image.Image]]:
@@ -147,41 +138,27 @@ def test_most_pixels():
         decode_picture(io.BytesIO(huge_png(10_001, 5000)))
 
 
-def write_fake_ghostscript(folder: Path, monkeypatch) -> Path:
-    """Put a program named gs, gswin32c and so on at the head of PATH; return the file that it leaves when it runs."""
-    trace = folder / "it_ran"
-    (folder / "bin").mkdir()
-    for name in ("gs", "gswin32c", "gswin64c"):
-        program = folder / "bin" / name
-        program.write_text(f"#!/bin/sh\ntouch '{trace}'\n")
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # or Pillow remembers what it found before
-    return trace
-
-
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\nshowpage\n%%EOF\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the fake Ghostscript is a shell script")
 def test_no_other_program_is_started(tmp_path, monkeypatch, capsys):
     """Not for a path, a folder, or a picture that Pillow has opened elsewhere."""
-    trace = write_fake_ghostscript(tmp_path, monkeypatch)
-    (tmp_path / "mine").mkdir()
-    for name in ("digit.png", "digit.eps"):
-        (tmp_path / "mine" / name).write_bytes(EPS)
-    paths = [str(tmp_path / "mine" / name) for name in ("digit.png", "digit.eps")]
-    assert run_predict(monkeypatch, "--no-plot", *paths, str(tmp_path / "mine")) == 1
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append(True))
+    names = [str(tmp_path / name) for name in ("digit.png", "digit.eps")]
+    for name in names:
+        Path(name).write_bytes(EPS)
+    assert run_predict(monkeypatch, "--no-plot", *names, tmp_path) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3 and all("digit.png: not a picture" in line for line in (lines[0], lines[2]))
     with Image.open(io.BytesIO(EPS)) as opened:
         assert opened.format == "EPS"
         with pytest.raises(ValueError, match="not a picture that can be read"):
             read_picture(opened)
-    assert not trace.exists()
+    assert not started
     with Image.open(io.BytesIO(EPS)) as opened, contextlib.suppress(Exception):
         opened.load()
-    assert trace.exists()  # so the trap works
+    assert started  # so the trap works
 
 
 def test_no_other_decoder_sees_a_file(monkeypatch):
@@ -225,7 +202,7 @@ def test_alpha_that_is_0_everywhere_is_ignored():
 
 @pytest.mark.parametrize("file_type", ["GIF", "TIFF", "WEBP", "PNG", "MPO"])
 def test_first_of_several_frames(file_type, tmp_path, capsys):
-    """The further pictures in the MPO of a phone are the same, smaller or of the other eye: nothing is said of them."""
+    """The further pictures in the MPO of a phone are the same, smaller or of the other eye: no warning."""
     first, second = (ImageOps.invert(picture).convert("RGB") for picture in (draw_three(), draw_three().rotate(180)))
     path = tmp_path / f"frames.{file_type.lower()}"
     first.save(path, file_type, save_all=True, append_images=[second])
