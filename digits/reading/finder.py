@@ -97,10 +97,10 @@ def pad(picture: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def look(finder: Finder, picture: Tensor, min_score: float = MIN_SCORE) -> tuple[Tensor, Tensor, Tensor]:
+def look(finder: Finder, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the probability of ink (H, W) in a picture (3, H, W), floats in 0..255, and its digits.
 
-    These are boxes (N, 4) and their probabilities (N,), the highest first, none below min_score.
+    These are boxes (N, 4) and their probabilities (N,), the highest first, none below MIN_SCORE.
     """
     height, width = picture.shape[1:]
     device = next(finder.parameters()).device
@@ -108,7 +108,7 @@ def look(finder: Finder, picture: Tensor, min_score: float = MIN_SCORE) -> tuple
     ink, digits, distances = (output.cpu() for output in outputs)
     boxes, scores = decode_boxes(distances)[0], digits[0, 0].sigmoid()
     x, y = find_positions(ink.shape[2], ink.shape[3], ink.device)
-    is_digit = (scores > min_score) & (x < width) & (y < height)
+    is_digit = (scores > MIN_SCORE) & (x < width) & (y < height)
     boxes, scores = boxes[is_digit], scores[is_digit]
     kept = suppress(boxes, scores)
     return ink[0, 0, :height, :width].sigmoid(), boxes[kept], scores[kept]

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from digits.reading.finder import MIN_SCORE, Finder, look, suppress
+from digits.reading.finder import Finder, look, suppress
 
 FIRST_SIZES = 96, 256  # pixels: longer side of a picture at the first looks, for large and for small digits
 DIGIT_HEIGHT = 44  # pixels: median height of the digits at the looks that follow
 MAX_LOOKS, MAX_MISFIT = 3, 1.4  # largest number of those looks; factor by which the height may be missed
 MAX_AREA = 600_000  # pixels in a look, for time and memory
-FAINT_SCORE = 0.03  # probability of a digit at the first looks without which none is found later
 MAX_ZOOM = 4.0  # largest magnification of the picture at the first looks
 
 
@@ -32,52 +31,37 @@ class View(NamedTuple):
         return boxes / self.scale + np.tile(self.origin, 2)
 
 
-def look_at(
-    picture: Image.Image, finder: Finder, part: tuple[float, float, float, float], scale: float, min_score: float
-) -> View:
+def look_at(picture: Image.Image, finder: Finder, part: tuple[float, float, float, float], scale: float) -> View:
     """Return what the finder sees in a part (left, top, right and bottom) of a picture that is enlarged by `scale`."""
     left, top, right, bottom = part
     size = max(16, round(scale * (right - left))), max(16, round(scale * (bottom - top)))
     resampling = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
     pixels = np.array(picture.resize(size, resampling, part))
-    ink, boxes, scores = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float(), min_score)
+    ink, boxes, scores = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float())
     return View(ink.numpy(), boxes.numpy(), scores.numpy(), (left, top), scale)
 
 
 def look_first(picture: Image.Image, finder: Finder) -> View:
-    """Return all digits that are at least faintly seen in a picture (mode RGB) at one of two scales."""
+    """Return the digits that the finder sees in a picture (mode RGB) at one of two scales."""
     scales = [min(size / max(picture.size), MAX_ZOOM) for size in FIRST_SIZES]
     scales = scales if scales[1] > MAX_MISFIT * scales[0] else scales[1:]  # two looks at a tiny picture would be alike
-    views = [look_at(picture, finder, (0, 0, *picture.size), scale, FAINT_SCORE) for scale in scales]
+    views = [look_at(picture, finder, (0, 0, *picture.size), scale) for scale in scales]
     boxes = np.concatenate([view.boxes / view.scale for view in views]) * scales[-1]
-    return views[-1]._replace(boxes=boxes, scores=np.concatenate([view.scores for view in views]))
-
-
-def select_seen(view: View, seen: np.ndarray) -> View:
-    """Return the view with the digits alone whose centre lies in one of the boxes seen (N, 4), in the picture."""
-    boxes = view.to_picture(view.boxes)[:, np.newaxis]
-    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
-    is_seen = ((centres > seen[:, :2]) & (centres < seen[:, 2:])).all(axis=-1).any(axis=-1)
-    return view._replace(boxes=view.boxes[is_seen], scores=view.scores[is_seen])
+    scores = np.concatenate([view.scores for view in views])
+    kept = suppress(torch.from_numpy(boxes), torch.from_numpy(scores)).numpy()
+    return views[-1]._replace(boxes=boxes[kept], scores=scores[kept])
 
 
 def look_closely(picture: Image.Image, finder: Finder) -> View:
-    """Return what the finder sees in a picture (mode RGB) at the scale at which the digits have DIGIT_HEIGHT.
-
-    What the first looks have not even faintly seen, such as print that shines through the paper, is no digit later.
-    """
+    """Return what the finder sees in a picture (mode RGB) at the scale at which the digits have DIGIT_HEIGHT."""
     view = look_first(picture, finder)
-    seen = view.to_picture(view.boxes)
-    kept = suppress(torch.from_numpy(view.boxes), torch.from_numpy(view.scores)).numpy()
-    kept = kept[view.scores[kept] > MIN_SCORE]
-    view = view._replace(boxes=view.boxes[kept], scores=view.scores[kept])
     for number in range(MAX_LOOKS):
         if not len(view.boxes):
             break
         part, scale = choose_look(picture, view)
         if number > 0 and 1 / MAX_MISFIT < scale / view.scale < MAX_MISFIT:
             break
-        view = select_seen(look_at(picture, finder, part, scale, MIN_SCORE), seen)
+        view = look_at(picture, finder, part, scale)
     return view
 
 
