@@ -11,18 +11,14 @@ from tests.helpers import MODULES
 SCRIPTS = ["train_CNN", "test_CNN", "predict_CNN"]
 
 PROGRAM = """
-import importlib, logging, os, random, signal, socket, sys, threading, warnings
+import importlib, os, random, signal, socket, sys, warnings
 import numpy, PIL.Image, torch, torchvision.datasets, torch.optim.lr_scheduler, torch.optim.swa_utils
 
 def state():
-    loggers = [logging.getLogger(name) for name in ("", "PIL", "torch", "matplotlib")]
-    numbers = random.getstate(), numpy.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes()
     return {
         "signal handlers": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
-        "hooks": [sys.excepthook, threading.excepthook, sys.stdout.errors, sys.stderr.errors],
-        "logging handlers": [(logger.handlers[:], logger.level, logging.root.manager.disable) for logger in loggers],
         "warnings filters": warnings.filters[:],
-        "random state": numbers,
+        "random state": (random.getstate(), numpy.random.get_state()[1].tobytes(), torch.get_rng_state().tolist()),
         "environment": (dict(os.environ), sys.path[:], os.getcwd(), socket.getdefaulttimeout()),
         "threads": torch.get_num_threads(),
     }
