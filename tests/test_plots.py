@@ -112,11 +112,17 @@ def test_prediction(num_digits, num_lines):
     picture, name = Image.new("RGB", (400, 300)), "folder/a $ \udcff digit.png"
     figure = draw(draw_prediction, name, picture, digits, probabilities, "Digit 3 (58 %)")
     left, right = figure.axes[:2]
-    assert left.get_title() == r"a $ \udcff digit.png" and len(left.lines) == num_digits
+    assert left.get_title() == r"a $ \udcff digit.png" and [text.get_text() for text in figure.texts] == [
+        "Digit 3 (58 %)"
+    ]
+    predictions = probabilities.argmax(axis=1).tolist() if num_digits > 1 else []  # of one it stands above
+    assert len(left.images) == 1 and len(left.lines) == num_digits
+    assert [int(text.get_text()) for text in left.texts] == predictions
     images = [image for axes in (*figure.axes[1:], *right.child_axes) for image in axes.images]
     assert len(images) == num_digits and min(image.get_window_extent().width for image in images) > 28
-    if num_digits > 1:
-        assert [int(text.get_text().split(" ")[0]) for text in right.texts] == probabilities.argmax(axis=1).tolist()
+    assert [int(text.get_text().split(" ")[0]) for text in right.texts] == predictions
+    if num_digits == 1:
+        np.testing.assert_allclose([bar.get_height() for bar in right.child_axes[1].patches], 100 * probabilities[0])
 
 
 def test_saved_figures(tmp_path, capsys):
