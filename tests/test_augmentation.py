@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from digits.training import augmentation
 from digits.training.augmentation import add_strokes, augment
@@ -86,6 +87,17 @@ def test_elasticity_bends_a_line(monkeypatch):
     assert columns[:, 3].std() == pytest.approx(0.8, rel=0.15)  # row 7 is at one of the 5x5 points
     assert columns.std(dim=1).mean() > 0.3
     assert (columns[:, 1:] - columns[:, :-1]).abs().max() < 1  # smooth: no row jumps
+
+
+def test_elastic_shifts_are_interpolated_bicubically(monkeypatch):
+    """As PyTorch's own operation does it, which Apple's GPUs lack before PyTorch 2.6."""
+    set_limits(monkeypatch, ELASTICITY=1)
+    points, images = torch.randn(1, 2, 5, 5), torch.rand(1, 1, 28, 28)
+    monkeypatch.setattr(torch, "randn", lambda *size, device: points)
+    bent = augment(images, torch.zeros(1))
+    shifts = F.interpolate(points * 2 / 28, size=(28, 28), mode="bicubic", align_corners=True)
+    grid = F.affine_grid(torch.eye(3)[None, :2], [1, 1, 28, 28], align_corners=False) + shifts.permute(0, 2, 3, 1)
+    torch.testing.assert_close(bent, F.grid_sample(images, grid, align_corners=False), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("slant, column", [(0, 14.5), (-4, 12.5)])
