@@ -226,7 +226,8 @@ def main() -> None:
             print(f"{name}, seed {seed}: {accuracy:.2f} % after {seconds:.1f} s", file=sys.stderr, flush=True)
         # After each seed, because the next one takes half an hour
         seeds = "1 seed" if seed == 0 else f"{seed + 1} seeds"
-        title = f"{seeds} on {args.device}, {torch.get_num_threads()} CPU threads, {num_images:,} training images"
+        threads = "1 CPU thread" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} CPU threads"
+        title = f"{seeds} on {args.device}, {threads}, {num_images:,} training images"
         print(f"\n{title}\n")
         print_table(results)
         save_figure(args.figure, draw_comparison, results, title)
