@@ -45,7 +45,8 @@ class Mirror(http.server.BaseHTTPRequestHandler):
         """Respond to one request."""
         content, way = self.archives[self.path.rsplit("/", 1)[-1]], self.way
         if way == "hang":
-            time.sleep(60)
+            time.sleep(60)  # and then nobody listens any more
+            return
         if way == "not found":
             self.send_error(404)
             return
