@@ -25,7 +25,7 @@ from digits.reading.digits import find_digits
 from digits.reading.picture import decode_picture
 from digits.weights import load_finder, load_weights
 from model import CNN
-from tests.helpers import draw_digit
+from tests.helpers import draw_digit, encode
 
 FORMATS = {  # and the modes that each is saved in
     "PNG": ("L", "RGB", "RGBA", "LA", "P", "1", "I;16"),
@@ -55,10 +55,8 @@ def make_pictures() -> list[bytes]:
     for file_type, modes in FORMATS.items():
         for mode in modes:
             converted = picture.convert("I").convert("I;16") if mode == "I;16" else picture.convert(mode)
-            file = io.BytesIO()
             options = {"exif": exif} if file_type in ("PNG", "JPEG", "TIFF", "WEBP") else {}
-            converted.save(file, file_type, **options)
-            pictures.append(file.getvalue())
+            pictures.append(encode(converted, file_type, **options))
     return pictures
 
 

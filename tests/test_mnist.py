@@ -131,7 +131,7 @@ def test_archives_put_there_by_hand_need_no_network(archives, tmp_path, mirror, 
         (RuntimeError("no\nmirror"), r"could not be downloaded: no mirror; try again later"),
         (
             PermissionError(13, "Permission denied"),
-            r"cannot be kept in .* \(Permission denied\); name another with --data",
+            r"cannot be kept in .* \(Permission denied\); name another with --data-dir",
         ),
     ],
 )

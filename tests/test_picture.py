@@ -209,7 +209,8 @@ def test_first_of_several_frames(file_type, tmp_path, capsys):
     difference = np.abs(np.asarray(read_picture(path)).astype(float) - np.asarray(first)).mean()
     line = f"warning: {path}: of several frames or pages only one is read\n"
     error = capsys.readouterr().err
-    assert difference < 5 and (error == "" if file_type == "MPO" else error.endswith(line))
+    assert difference < (5 if file_type in ("WEBP", "MPO") else 1)  # the others lose nothing
+    assert error == "" if file_type == "MPO" else error.endswith(line)
     first.save(path, file_type)
     read_picture(path)
     assert capsys.readouterr().err == ""

@@ -135,10 +135,11 @@ def test_figures_of_pictures_that_are_read(folder, monkeypatch, capsys):
 
 @pytest.mark.parametrize("quoted", ["*.png", "f?ur.png", "[a-f]*.png"])
 def test_patterns_are_expanded(quoted, folder, monkeypatch, capsys):
-    for name in ("fuur.png", "notes.txt", "[4].png"):
+    for name in ("fuur.png", "notes.txt"):
         shutil.copy("four.png", name)
     assert run_predict(monkeypatch, "--no-plot", quoted) == 0
-    assert names_of(capsys.readouterr().out)[-2:] == ["four.png", "fuur.png"]
+    assert names_of(capsys.readouterr().out) == ["four.png", "fuur.png"]
+    shutil.copy("four.png", "[4].png")
     assert run_predict(monkeypatch, "--no-plot", "[4].png", "*.gif") == 1  # a name, not a pattern; a pattern of nothing
     output, error = capsys.readouterr()
     assert names_of(output) == ["[4].png"] and error.startswith("predict_CNN.py: error: *.gif: no such file")
