@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from digits.formatting import join_digits
-from digits.reading.digits import Digit, find_digits, find_lines
+from digits.reading.digits import Digit, find_digits, find_lines, separate_digits
+from digits.reading.looking import View
 from tests.helpers import STROKES, draw_digit, read_picture_of
 
 
@@ -78,6 +79,18 @@ def test_what_is_no_digit_is_left_out(shipped_model, shipped_finder):
 def test_no_digit(colour, shipped_finder):
     with pytest.raises(ValueError, match="no digit found"):
         find_digits(Image.new("RGB", (300, 200), (colour, colour, colour)), shipped_finder)
+
+
+def test_ink_is_of_the_digit_that_it_points_to():
+    """Where boxes overlap, the centres of the ink decide; a ring, which points to itself, is of no digit."""
+    ink, (y, x) = np.zeros((40, 60), np.float32), np.mgrid[:40, :60] + 0.5
+    ink[10:30, 10:40], ink[5] = 1, 1
+    centres = np.stack([np.where(y + x < 45, 20.0, 32.0), np.full((40, 60), 20.0)])
+    centres[:, 5] = x[5], y[5]
+    boxes = np.array([[10, 10, 30, 30], [24, 10, 40, 30]], float)
+    first, second = separate_digits(View(ink, centres, boxes, np.ones(2), (0, 0), 1))
+    assert np.array_equal(first, (ink == 1) & (y > 10) & (y + x < 45))
+    assert np.array_equal(second, (ink == 1) & (y > 10) & (y + x >= 45))
 
 
 def test_lines_of_boxes():

@@ -12,23 +12,25 @@ from torchvision.ops import nms
 
 from digits.command_line import PROJECT_DIR
 from digits.reading.finder import Finder, decode_boxes, look, suppress
-from digits.reading.finder_loss import assign
+from digits.reading.finder_loss import OTHER_INK, assign, centre_loss
 from digits.weights import load_finder
 
 
 def test_size_and_outputs():
     finder = Finder().eval()
     assert sum(parameter.numel() for parameter in finder.parameters()) < 800_000
-    ink, digits, distances = finder(torch.rand(2, 3, 64, 96) * 255)
-    assert ink.shape == (2, 1, 64, 96) and digits.shape == (2, 1, 16, 24) and distances.shape == (2, 4, 16, 24)
-    assert (distances > 0).all()
+    ink, centres, digits, distances = finder(torch.rand(2, 3, 64, 96) * 255)
+    assert ink.shape == (2, 1, 64, 96) and centres.shape == (2, 2, 64, 96)
+    assert digits.shape == (2, 1, 16, 24) and distances.shape == (2, 4, 16, 24) and (distances > 0).all()
+    columns, rows = centres.mean(dim=(0, 2)), centres.mean(dim=(0, 3))  # untrained, they are near the pixels themselves
+    assert (columns[0] - torch.arange(0.5, 96)).abs().max() < 20 and (rows[1] - torch.arange(0.5, 64)).abs().max() < 20
 
 
 def test_any_size_and_brightness():
     """Sizes need not be multiples of anything, and a picture in half the light looks almost the same."""
     finder, picture = Finder().eval(), torch.rand(3, 50, 71) * 255
-    ink, boxes, scores = look(finder, picture)
-    assert ink.shape == (50, 71) and boxes.shape == (len(scores), 4)
+    ink, centres, boxes, scores = look(finder, picture)
+    assert ink.shape == (50, 71) and centres.shape == (2, 50, 71) and boxes.shape == (len(scores), 4)
     assert (look(finder, picture / 2)[0] - ink).abs().max() < 0.1
 
 
@@ -60,6 +62,22 @@ def test_the_same_seed_gives_the_same_weights(generated_mnist, tmp_path):
     assert files[0] == files[1] and (tmp_path / "finder_curves.png").exists()
     assert re.match(r"Step 2/2: loss \d+\.\d+; validation pages: ink ", result.stdout)
     load_finder(tmp_path / "first.pth")
+
+
+def test_centres_of_ink():
+    """Ink of a digit is to have the centre of its box, other ink itself; errors are relative to the digit's size."""
+    boxes, ink, owners = torch.zeros(2, 3, 4), torch.zeros(2, 1, 16, 16), torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
+    boxes[1, 1] = torch.tensor([2.0, 4.0, 6.0, 12.0])  # its centre is (4, 8)
+    ink[1, 0, 5, 3], owners[1, 0, 5, 3] = 1, 2
+    centres = torch.zeros(2, 2, 16, 16)
+    centres[1, :, 5, 3] = torch.tensor([4.0, 8.0])
+    assert centre_loss(centres, ink, owners, boxes) == 0
+    centres[1, :, 5, 3] = torch.tensor([5.0, 6.0])
+    assert centre_loss(centres, ink, owners, boxes).item() == pytest.approx((1 + 2) / 8)
+    ink[0, 0, 1, 9] = 1  # of no digit
+    centres[0, :, 1, 9] = torch.tensor([9.5, 1.5])
+    assert centre_loss(centres, ink, owners, boxes).item() == pytest.approx(3 / 8 / (1 + OTHER_INK))
+    assert centre_loss(centres, torch.zeros_like(ink), owners, boxes) == 0
 
 
 def test_where_digits_are_to_be_found():

@@ -73,7 +73,7 @@ def mirror(archives, monkeypatch):
     monkeypatch.setattr(Mirror, "way", "good")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
     resources = [(name, hashlib.md5(archives[name]).hexdigest()) for name, _ in MNIST.resources]
     monkeypatch.setattr(MNIST, "resources", resources)
@@ -189,16 +189,16 @@ def test_all_of_mnist():
 
 
 def test_files_that_are_being_written_are_waited_for(raw_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(mnist, "SETTLING_TIME", 3)
+    monkeypatch.setattr(mnist, "SETTLING_TIME", 1)
     path = raw_dir / "train-images-idx3-ubyte"
     content = path.read_bytes()
     path.write_bytes(content[:1000])
     start = time.perf_counter()
     with pytest.raises(ValueError, match="are damaged; delete them"):
         load(tmp_path)
-    assert 2 < time.perf_counter() - start < 8  # but not for long
+    assert 0.7 < time.perf_counter() - start < 8  # but not for long
     path.write_bytes(content[:1000])
-    timer = threading.Timer(1.5, path.write_bytes, [content])
+    timer = threading.Timer(0.4, path.write_bytes, [content])
     timer.start()
     assert load(tmp_path) == 30
     timer.join()

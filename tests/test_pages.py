@@ -67,6 +67,12 @@ def test_pages_are_of_many_kinds(shapes):
         for left, top, right, bottom in page.boxes.astype(int):
             assert 0 <= left < right <= 128 and 0 <= top < bottom <= 128
             assert page.ink[top : bottom + 1, left : right + 1].max() > 100
+        assert page.owners.max() <= len(page.boxes)
+        for number, (left, top, right, bottom) in enumerate(page.boxes, start=1):
+            rows, columns = np.nonzero((page.owners == number) & (page.ink > 127))
+            margin = 2 + 0.05 * (right - left)
+            assert left - margin < columns.min() <= columns.max() < right + margin
+            assert top - margin < rows.min() <= rows.max() < bottom + margin
 
 
 def test_ink_is_where_the_pen_was(shapes):

@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from digits.reading.finder import Finder
+from digits.reading.finder import MIN_SIDE, Finder
 from digits.reading.looking import View, look_closely
 from digits.reading.mnist_format import bounding_box, format_digit
 
 MIN_INK = 0.25  # smallest probability of ink in the soft edges of a stroke
-MARGIN = 0.08  # around the box of a digit where ink may be its own, relative to the longer side of the box
 MAX_OFFSET = 0.7  # largest vertical distance of neighbours in a line, relative to the height of the higher one
 
 
@@ -48,20 +47,17 @@ def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], floa
 
 
 def separate_digits(view: View) -> np.ndarray:
-    """Return masks (N, H, W) of the ink of each digit: in its box or close by, and nearer to it than to any other."""
-    y, x = np.indices(view.ink.shape) + 0.5
-    owners, nearest = np.full(view.ink.shape, -1), np.full(view.ink.shape, np.inf)
-    for number, (left, top, right, bottom) in enumerate(view.boxes.tolist()):
-        size = max(right - left, bottom - top)
-        width, height, margin = max(right - left, 0.3 * size), max(bottom - top, 0.3 * size), MARGIN * size
-        around = np.s_[
-            max(0, int(top - margin)) : int(bottom + margin) + 1, max(0, int(left - margin)) : int(right + margin) + 1
-        ]
-        right_of, below = x[around] - (left + right) / 2, y[around] - (top + bottom) / 2
-        distances = (right_of / width) ** 2 + (below / height) ** 2
-        owners[around] = np.where(distances < nearest[around], number, owners[around])
-        nearest[around] = np.minimum(distances, nearest[around])
-    return (view.ink > MIN_INK) & (owners == np.arange(len(view.boxes))[:, np.newaxis, np.newaxis])
+    """Return masks (N, H, W) of the ink of each digit.
+
+    Its centre lies in the ellipse in the digit's box, and is nearer to the middle of that than to any other.
+    """
+    middles, reach = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2, (view.boxes[:, 2:] - view.boxes[:, :2]) / 2
+    reach = np.maximum(reach, MIN_SIDE * reach.max(axis=1, keepdims=True))
+    is_ink, masks = view.ink > MIN_INK, np.zeros((len(view.boxes), *view.ink.shape), bool)
+    offsets = (view.centres[:, is_ink] - middles[..., np.newaxis]) / reach[..., np.newaxis]  # (N, 2, pixels of ink)
+    distances = np.linalg.norm(offsets, axis=1)
+    masks[:, is_ink] = (distances < 1) & (distances == distances.min(axis=0, initial=np.inf))
+    return masks
 
 
 def find_lines(boxes: np.ndarray) -> list[int]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 WIDTHS = 16, 32, 64, 80, 96  # channels at 1/2 to 1/32 of the resolution
 STRIDE = 4  # pixels from one position where a digit may be found to the next
 TYPICAL_SIZE = 20.0  # pixels from the middle of a digit to a side of its box
+MIN_SIDE = 0.32  # smallest side of the ellipse in the box of a digit, relative to the longer one
 MIN_SCORE = 0.5  # probability from which a digit is found
 MAX_OVERLAP = 0.5  # of the boxes of two digits, relative to the smaller one
 MULTIPLE = 32  # pixels: width and height of the input are multiples of it
@@ -25,9 +26,10 @@ class Finder(nn.Module):
     """A U-Net (Ronneberger et al. 2015) with two heads: one for strokes, one for digits.
 
     Input: pictures (N, 3, H, W), float32 in 0..255, H and W multiples of 32.
-    Output: logits of ink (N, 1, H, W), where a pen has covered a pixel; logits of digits (N, 1, H/4, W/4), near the
-    middle of one; and the distances (N, 4, H/4, W/4) from there to the left, top, right and bottom side of its box, in
-    pixels (FCOS, Tian et al. 2019).
+    Output: logits of ink (N, 1, H, W), where a pen has covered a pixel; the centre (N, 2, H, W) of the digit that this
+    ink belongs to, x and y in pixels, and of other ink the pixel itself (as in Panoptic-DeepLab, Cheng et al. 2020);
+    logits of digits (N, 1, H/4, W/4), near the middle of one; and the distances (N, 4, H/4, W/4) from there to the
+    left, top, right and bottom side of its box, in pixels (FCOS, Tian et al. 2019).
     """
 
     def __init__(self) -> None:
@@ -35,14 +37,14 @@ class Finder(nn.Module):
         # Two by two pixels become channels at first, and channels become pixels at last: four times cheaper.
         self.down = nn.ModuleList([_block(a, b) for a, b in zip((12, *WIDTHS), WIDTHS)])
         self.up = nn.ModuleList([_block(a + b, a) for a, b in zip(WIDTHS, WIDTHS[1:])])
-        self.ink = nn.Conv2d(WIDTHS[0], 4, 1)
+        self.strokes = nn.Conv2d(WIDTHS[0], 4 * 3, 1)
         block, boxes = _block(WIDTHS[1], WIDTHS[1]), nn.Conv2d(WIDTHS[1], 5, 1)
         self.digits = nn.Sequential(block, boxes)
         # At first no pixel is ink or a digit, since most are not (RetinaNet, Lin et al. 2017).
-        self.ink.bias = nn.Parameter(torch.full((4,), -3.0))
+        self.strokes.bias = nn.Parameter(torch.tensor(4 * [-3.0] + 8 * [0.0]))
         boxes.bias = nn.Parameter(torch.tensor([-4.0, 0.0, 0.0, 0.0, 0.0]))
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # Light or dark, pale or strong: the mean becomes 0 and the standard deviation about 1.
         mean, deviation = pictures.mean((1, 2, 3), keepdim=True), pictures.std((1, 2, 3), keepdim=True)
         features = F.pixel_unshuffle((pictures - mean) / (deviation + 4), 2)
@@ -58,19 +60,22 @@ class Finder(nn.Module):
             if level == 1:
                 outputs = self.digits(features)
         distances = outputs[:, 1:].clamp(-4, 4).exp() * TYPICAL_SIZE
-        return F.pixel_shuffle(self.ink(features), 2), outputs[:, :1], distances
+        strokes = F.pixel_shuffle(self.strokes(features), 2).float()
+        positions = find_positions(pictures.shape[2], pictures.shape[3], 1, pictures.device)
+        centres = torch.stack(torch.broadcast_tensors(*positions)) + strokes[:, 1:] * TYPICAL_SIZE
+        return strokes[:, :1], centres, outputs[:, :1], distances
 
 
-def find_positions(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return x (1, width/4) and y (height/4, 1), in pixels, of the positions where a digit may be found."""
-    x = torch.arange(STRIDE / 2, width, STRIDE, device=device)
-    y = torch.arange(STRIDE / 2, height, STRIDE, device=device)
+def find_positions(height: int, width: int, stride: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return x (1, width/stride) and y (height/stride, 1), in pixels, of the positions that outputs belong to."""
+    x = torch.arange(stride / 2, width, stride, device=device)
+    y = torch.arange(stride / 2, height, stride, device=device)
     return x[None], y[:, None]
 
 
 def decode_boxes(distances: Tensor) -> Tensor:
     """Return the boxes (N, H/4, W/4, 4), in pixels, that distances (N, 4, H/4, W/4) give."""
-    x, y = find_positions(STRIDE * distances.shape[2], STRIDE * distances.shape[3], distances.device)
+    x, y = find_positions(STRIDE * distances.shape[2], STRIDE * distances.shape[3], STRIDE, distances.device)
     left, top, right, bottom = distances.unbind(dim=1)
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=3)
 
@@ -97,18 +102,18 @@ def pad(picture: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def look(finder: Finder, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the probability of ink (H, W) in a picture (3, H, W), floats in 0..255, and its digits.
+def look(finder: Finder, picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the probability of ink (H, W) in a picture (3, H, W), floats in 0..255, its centres (2, H, W), and digits.
 
     These are boxes (N, 4) and their probabilities (N,), the highest first, none below MIN_SCORE.
     """
     height, width = picture.shape[1:]
     device = next(finder.parameters()).device
     outputs = finder(pad(picture.to(device))[None])
-    ink, digits, distances = (output.cpu() for output in outputs)
+    ink, centres, digits, distances = (output.cpu() for output in outputs)
     boxes, scores = decode_boxes(distances)[0], digits[0, 0].sigmoid()
-    x, y = find_positions(ink.shape[2], ink.shape[3], ink.device)
+    x, y = find_positions(ink.shape[2], ink.shape[3], STRIDE, ink.device)
     is_digit = (scores > MIN_SCORE) & (x < width) & (y < height)
     boxes, scores = boxes[is_digit], scores[is_digit]
     kept = suppress(boxes, scores)
-    return ink[0, 0, :height, :width].sigmoid(), boxes[kept], scores[kept]
+    return ink[0, 0, :height, :width].sigmoid(), centres[0, :, :height, :width], boxes[kept], scores[kept]

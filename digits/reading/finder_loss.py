@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
-from digits.reading.finder import Finder, decode_boxes, find_positions
+from digits.reading.finder import MIN_SIDE, STRIDE, TYPICAL_SIZE, Finder, decode_boxes, find_positions
 
 CORE = 0.5  # size of the ellipse around the middle of a digit where it is to be found, relative to its box
-MIN_SIDE = 0.32  # smallest side of that box, relative to the longer one
 MIN_REACH = 3.0  # smallest half of a side, in pixels
+OTHER_INK = 0.25  # what a pixel of other ink counts for its centre: where in doubt, ink is a digit's
 
 
 def assign(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -21,7 +21,7 @@ def assign(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
 
     `boxes` (N, D, 4), in pixels, are 0 where a page has fewer than D digits.
     """
-    x, y = find_positions(height, width, boxes.device)
+    x, y = find_positions(height, width, STRIDE, boxes.device)
     sides = boxes[..., 2:] - boxes[..., :2]
     reach = torch.maximum(sides, MIN_SIDE * sides.amax(dim=2, keepdim=True)).div(2).clamp(min=MIN_REACH)
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
@@ -42,14 +42,33 @@ def overlap_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return 4 * F.binary_cross_entropy_with_logits(logits, targets) + 1 - dice
 
 
-def compute_loss(finder: Finder, pictures: Tensor, ink: Tensor, boxes: Tensor) -> Tensor:
-    """Return the loss of ink, digits and boxes together.
+def centre_loss(centres: Tensor, ink: Tensor, owners: Tensor, boxes: Tensor) -> Tensor:
+    """Return the distance of the centres (N, 2, H, W) of ink from those that they should be, relative to the digits.
 
-    pictures (N, 3, H, W) and ink (N, 1, H, W) are uint8, boxes (N, D, 4) in pixels, 0 where a page has fewer digits.
+    These are of the boxes that `owners` (N, 1, H, W) number from 1; for other ink it is the pixel itself.
     """
-    ink_logits, digit_logits, distances = (output.float() for output in finder(pictures.float()))
+    page, _, row, column = torch.nonzero(ink, as_tuple=True)
+    owner, pixels = owners[page, 0, row, column].long(), torch.stack([column, row], dim=1) + 0.5
+    left_top, right_bottom = boxes[page, owner - 1].split(2, dim=1)
+    is_own = owner > 0
+    targets = torch.where(is_own[:, None], (left_top + right_bottom) / 2, pixels)
+    sizes = torch.where(is_own, (right_bottom - left_top).amax(dim=1), 2 * TYPICAL_SIZE)
+    weights = ink[page, 0, row, column] * torch.where(is_own, 1.0, OTHER_INK)
+    errors = (centres[page, :, row, column] - targets).abs().sum(dim=1) / sizes
+    return (weights * errors).sum() / weights.sum().clamp(min=1)
+
+
+def compute_loss(finder: Finder, pictures: Tensor, ink: Tensor, owners: Tensor, boxes: Tensor) -> Tensor:
+    """Return the loss of ink, centres, digits and boxes together.
+
+    pictures (N, 3, H, W), ink and owners (N, 1, H, W) are uint8, boxes (N, D, 4) in pixels, 0 where a page has fewer
+    digits.
+    """
+    ink = ink.float() / 255
+    ink_logits, centres, digit_logits, distances = (output.float() for output in finder(pictures.float()))
     is_digit, nearest_boxes = assign(boxes, *pictures.shape[2:])
-    loss = overlap_loss(ink_logits, ink.float() / 255) + overlap_loss(digit_logits[:, 0], is_digit.float())
+    loss = overlap_loss(ink_logits, ink) + overlap_loss(digit_logits[:, 0], is_digit.float())
+    loss = loss + centre_loss(centres, ink, owners, boxes)
     if is_digit.any():
         found = decode_boxes(distances)[is_digit]
         loss = loss + generalized_box_iou_loss(found, nearest_boxes[is_digit], reduction="mean")

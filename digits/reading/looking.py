@@ -21,6 +21,7 @@ class View(NamedTuple):
     """What the finder has seen in a part of a picture."""
 
     ink: np.ndarray  # (H, W): probability of ink in each pixel
+    centres: np.ndarray  # (2, H, W): x and y of the centre of the digit that the ink belongs to, in these pixels
     boxes: np.ndarray  # (N, 4): left, top, right and bottom of the digits, in these pixels
     scores: np.ndarray  # (N,): their probabilities
     origin: tuple[float, float]  # left and top of the part, in pixels of the picture
@@ -37,8 +38,9 @@ def look_at(picture: Image.Image, finder: Finder, part: tuple[float, float, floa
     size = max(16, round(scale * (right - left))), max(16, round(scale * (bottom - top)))
     resampling = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
     pixels = np.array(picture.resize(size, resampling, part))
-    ink, boxes, scores = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float())
-    return View(ink.numpy(), boxes.numpy(), scores.numpy(), (left, top), scale)
+    outputs = look(finder, torch.from_numpy(pixels).permute(2, 0, 1).float())
+    ink, centres, boxes, scores = (output.numpy() for output in outputs)
+    return View(ink, centres, boxes, scores, (left, top), scale)
 
 
 def look_first(picture: Image.Image, finder: Finder) -> View:

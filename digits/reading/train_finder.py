@@ -31,7 +31,7 @@ from digits.training.mnist import load_mnist
 from digits.training.muon import Muon
 from digits.weights import check_model_path, load_finder, save_weights
 
-STEPS = 10_000  # training steps
+STEPS = 14_000  # training steps
 LEARNING_RATE = 0.04  # peak of the one-cycle schedule
 MOMENTUM = 0.8
 WEIGHT_DECAY = 0.01
@@ -51,10 +51,10 @@ def evaluate(finder: Finder, pages: Pages) -> dict[str, float]:
     """Return, in percent, how well ink overlaps, which digits are found, and how many of those found are none."""
     finder.eval()
     ink_shared = ink_total = num_found = num_made_up = num_digits = 0
-    for pictures, inks, all_boxes in (pages[number] for number in range(len(pages))):
+    for pictures, inks, _, all_boxes in (pages[number] for number in range(len(pages))):
         for picture, ink, boxes in zip(pictures, inks, all_boxes):
             boxes = boxes[boxes[:, 2] > 0]
-            found_ink, found, _ = look(finder, picture.float())
+            found_ink, _, found, _ = look(finder, picture.float())
             is_ink, is_found = ink[0] > 127, found_ink > 0.5
             ink_shared += 2 * int((is_ink & is_found).sum())
             ink_total += int(is_ink.sum() + is_found.sum())

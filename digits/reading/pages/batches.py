@@ -27,17 +27,21 @@ class Pages(Dataset):
     def __len__(self) -> int:
         return self.num_batches
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pictures (N, 3, H, W), uint8, ink (N, 1, H, W), uint8, and boxes (N, MAX_DIGITS, 4), 0 where none."""
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return pictures (N, 3, H, W), ink and owners (N, 1, H, W), all uint8, and boxes (N, MAX_DIGITS, 4), 0: none.
+
+        Owners are numbers of boxes, from 1, where there is ink of a digit.
+        """
         rng = np.random.default_rng([self.seed, number])
         size = PAGE_SIZES[int(rng.integers(len(PAGE_SIZES)))]
         pictures = torch.zeros(BATCH_SIZE, 3, size[1], size[0], dtype=torch.uint8)
-        inks = torch.zeros(BATCH_SIZE, 1, size[1], size[0], dtype=torch.uint8)
+        inks, owners = torch.zeros(2, BATCH_SIZE, 1, size[1], size[0], dtype=torch.uint8)
         boxes = torch.zeros(BATCH_SIZE, MAX_DIGITS, 4)
-        for picture, ink, row in zip(pictures, inks, boxes):
+        for picture, ink, owner, row in zip(pictures, inks, owners, boxes):
             right, bottom = (rng.integers(MULTIPLE // 2, size=2) * (rng.random() < PADDED)).tolist()
             page = draw_page(rng, self.shapes, size[0] - right, size[1] - bottom)
             picture[:] = pad(torch.from_numpy(page.picture).permute(2, 0, 1).float())
             ink[0, : size[1] - bottom, : size[0] - right] = torch.from_numpy(page.ink)
+            owner[0, : size[1] - bottom, : size[0] - right] = torch.from_numpy(page.owners)
             row[: len(page.boxes)] = torch.from_numpy(page.boxes[:MAX_DIGITS])
-        return pictures, inks, boxes
+        return pictures, inks, owners, boxes

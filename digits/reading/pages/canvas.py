@@ -27,6 +27,7 @@ class Canvas:
     def __init__(self, width: int, height: int, matrix: np.ndarray) -> None:
         self.width, self.height, self.matrix = width, height, matrix
         self.layer = Image.new("L", (OVERSAMPLING * width, OVERSAMPLING * height))
+        self.owners = np.zeros((height, width), np.uint8)  # number of the digit at each pixel, from 1; 0: none
         self.pencil = ImageDraw.Draw(self.layer)
 
     def project(self, points: np.ndarray) -> np.ndarray:

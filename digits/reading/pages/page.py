@@ -31,11 +31,13 @@ class Page(NamedTuple):
 
     picture: np.ndarray  # (height, width, 3), uint8
     ink: np.ndarray  # (height, width), uint8: how much of each pixel a pen has covered, out of 255
+    owners: np.ndarray  # (height, width), uint8: number of the digit that a pixel of ink belongs to, from 1; 0: none
     boxes: np.ndarray  # (number of digits, 4), float32: left, top, right and bottom in pixels
 
 
-def hide_unseen(picture: np.ndarray, ink: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ink (height, width) and boxes (N, 4) without the digits that cannot be seen in the picture."""
+def hide_unseen(page: Page) -> Page:
+    """Return the page without the digits that cannot be seen in its picture."""
+    picture, ink, owners, boxes = page
     ink, seen = ink.copy(), []
     for left, top, right, bottom in boxes.astype(int):
         around = np.s_[max(0, top - 2) : bottom + 3, max(0, left - 2) : right + 3]
@@ -47,7 +49,9 @@ def hide_unseen(picture: np.ndarray, ink: np.ndarray, boxes: np.ndarray) -> tupl
         seen.append(contrast > max(MIN_CONTRAST, MIN_SIGNAL * values[~is_ink].std(axis=0).mean()))
         if not seen[-1]:
             ink[around] = 0
-    return ink, boxes[np.array(seen, bool)]
+    is_seen = np.array(seen, bool)
+    numbers = np.concatenate([[0], np.where(is_seen, np.cumsum(is_seen), 0)]).astype(np.uint8)
+    return Page(picture, ink, numbers[owners], boxes[is_seen])
 
 
 def draw_page(rng: Rng, shapes: list[Shape], width: int, height: int) -> Page:
@@ -92,4 +96,4 @@ def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, i
     picture = take_picture(rng, colours, boxes, is_paint)
     if rng.random() < INVERTED:
         picture = 255 - picture
-    return Page(picture, *hide_unseen(picture, np.rint(255 * ink).astype(np.uint8), boxes))
+    return hide_unseen(Page(picture, np.rint(255 * ink).astype(np.uint8), written.owners, boxes))

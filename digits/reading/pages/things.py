@@ -16,6 +16,7 @@ KINDS = "ball", "sheet", "rod"
 # Fractions of the things; a rod among few others, and no digits, would be a 1
 AMONG_DIGITS, AMONG_MANY, AMONG_FEW = (0.3, 0.2, 0.5), (0.33, 0.33, 0.34), (0.5, 0.5, 0.0)
 ROD_LENGTH: Limits = (1.2, 3.5)  # beside digits, relative to their height: a shorter rod could be a 1
+WHOLE_ROD = 0.5  # fraction of the rods that lie in the picture from end to end, if they are not too long
 ROD_WIDTH: Limits = (0.04, 0.2)  # relative to its length
 
 
@@ -101,4 +102,6 @@ def sample_thing(
     turn = rng.normal(rng.choice((0, np.pi / 2)), 0.5) + np.cumsum(rng.normal(0, bend, 3))
     steps = length / 3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
     corners = centre - steps.sum(axis=0) / 2 + np.cumsum(np.vstack([(0, 0), steps]), axis=0)
+    if rng.random() < WHOLE_ROD:
+        corners += np.maximum(0, -corners.min(axis=0)) - np.maximum(0, corners.max(axis=0) - (width, height))
     return kind, np.stack([corners.min(axis=0), corners.max(axis=0)]), corners, line_width

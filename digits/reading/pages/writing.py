@@ -8,7 +8,7 @@ from digits.reading.pages.canvas import MIN_PEN_WIDTH, Canvas, Rng, Slot
 from digits.reading.pages.shapes import Shape
 
 MAX_BEND = 0.22  # of top and bottom of a digit to the side, relative to its height
-MAX_OVERLAP, MAX_BOX_OVERLAP = 0.12, 0.35  # of two digits, relative to the ink of one, to the smaller box
+MAX_OVERLAP, MAX_BOX_OVERLAP = 0.12, 0.5  # of two digits, relative to the ink of one, to the smaller box
 STRETCHED, MAX_STRETCH = 0.3, 1.6  # fraction of the digits whose upper or lower half is higher, up to so many times
 SLANT, LEAN = 0.16, 9.0  # standard deviation (pixels to the side per pixel upwards), largest rotation (degrees)
 PRESSURE = 0.3  # fraction of the pages on which the width changes along a stroke
@@ -74,6 +74,7 @@ def write_digits(rng: Rng, shapes: list[Shape], slots: list[Slot], pen: float, c
         overlap = np.minimum(covered, new).sum()
         if overlap > MAX_OVERLAP * new.sum():
             continue
+        canvas.owners[new > covered] = canvas.owners.max() + 1
         covered = np.maximum(covered, new)
         canvas.layer.paste(255, mask=digit.layer)
         (left, top), (right, bottom) = low.clip(0), high.clip(max=(canvas.width, canvas.height))
