@@ -12,7 +12,7 @@ from torchvision.ops import nms
 
 from digits.command_line import PROJECT_DIR
 from digits.reading.finder import Finder, decode_boxes, look, suppress
-from digits.reading.finder_loss import OTHER_INK, assign, centre_loss
+from digits.reading.finder_loss import OTHER_INK, assign, centre_loss, compute_loss
 from digits.weights import load_finder
 
 
@@ -88,4 +88,17 @@ def test_where_digits_are_to_be_found():
     assert is_digit.shape == (2, 16, 16) and not is_digit[1].any()
     assert is_digit[0, 6, 6] and nearest[0, 6, 6].tolist() == [8, 8, 40, 40]
     assert is_digit[0, 8, 12] and nearest[0, 8, 12].tolist() == [49, 10, 51, 60]
-    assert not is_digit[0, 2, 2] and not is_digit[0, 15, 15]
+    assert not is_digit[0, 3, 6] and not is_digit[0, 15, 15]
+
+
+def test_loss():
+    """Each output is learned, the boxes where there are any."""
+    torch.manual_seed(0)
+    finder, pictures = Finder(), torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
+    ink, owners, boxes = *torch.zeros(2, 2, 1, 64, 64, dtype=torch.uint8), torch.zeros(2, 3, 4)
+    assert compute_loss(finder, pictures, ink, owners, boxes).isfinite()
+    ink[0, 0, 20:40, 24:34], owners[0, 0, 20:40, 24:34], boxes[0, 0] = 255, 1, torch.tensor([24.0, 20.0, 34.0, 40.0])
+    compute_loss(finder, pictures, ink, owners, boxes).backward()
+    for name in ("strokes.bias", "digits.1.bias"):
+        gradient = finder.get_parameter(name).grad
+        assert gradient is not None and gradient.isfinite().all() and (gradient != 0).all()
