@@ -54,9 +54,13 @@ def separate_digits(view: View) -> np.ndarray:
     middles, reach = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2, (view.boxes[:, 2:] - view.boxes[:, :2]) / 2
     reach = np.maximum(reach, MIN_SIDE * reach.max(axis=1, keepdims=True))
     is_ink, masks = view.ink > MIN_INK, np.zeros((len(view.boxes), *view.ink.shape), bool)
-    offsets = (view.centres[:, is_ink] - middles[..., np.newaxis]) / reach[..., np.newaxis]  # (N, 2, pixels of ink)
-    distances = np.linalg.norm(offsets, axis=1)
-    masks[:, is_ink] = (distances < 1) & (distances == distances.min(axis=0, initial=np.inf))
+    x, y = view.centres[:, is_ink]
+    owners, nearest = np.full(len(x), -1), np.ones(len(x), np.float32)  # 1 is the border of an ellipse
+    for number, ((middle_x, middle_y), (reach_x, reach_y)) in enumerate(zip(middles, reach)):
+        distances = np.hypot((x - middle_x) / reach_x, (y - middle_y) / reach_y)
+        owners[distances < nearest] = number
+        nearest = np.minimum(nearest, distances)
+    masks[:, is_ink] = owners == np.arange(len(masks))[:, np.newaxis]
     return masks
 
 

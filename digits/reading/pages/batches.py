@@ -41,7 +41,7 @@ class Pages(Dataset):
             right, bottom = (rng.integers(MULTIPLE // 2, size=2) * (rng.random() < PADDED)).tolist()
             page = draw_page(rng, self.shapes, size[0] - right, size[1] - bottom)
             picture[:] = pad(torch.from_numpy(page.picture).permute(2, 0, 1).float())
-            ink[0, : size[1] - bottom, : size[0] - right] = torch.from_numpy(page.ink)
-            owner[0, : size[1] - bottom, : size[0] - right] = torch.from_numpy(page.owners)
+            drawn = np.s_[0, : size[1] - bottom, : size[0] - right]
+            ink[drawn], owner[drawn] = torch.from_numpy(page.ink), torch.from_numpy(page.owners)
             row[: len(page.boxes)] = torch.from_numpy(page.boxes[:MAX_DIGITS])
         return pictures, inks, owners, boxes
