@@ -18,7 +18,7 @@ from digits.command_line import add_shared_flags, run_script, whole_number
 from digits.plots import save_figure
 from digits.reading.digits import find_digits
 from digits.reading.pages.canvas import Canvas, Rng, Slot, log_uniform, sample_view
-from digits.reading.pages.page import PAINT, render_page
+from digits.reading.pages.page import PAINT, is_readable, render_page
 from digits.reading.pages.paper import print_page
 from digits.reading.pages.shapes import Shape, trace
 from digits.reading.pages.writing import write_digits
@@ -132,7 +132,7 @@ def draw(rng: Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) -> tuple
     pen, chosen, boxes = log_uniform(rng, (0.05, 0.14)), [], []
     for slot in place_digits(rng, kind):
         number = int(rng.integers(len(shapes)))
-        box = write_digits(rng, [shapes[number]], [slot], pen, written)
+        box = write_digits(rng, [shapes[number]], [slot], pen, written, is_deformed=False)
         if len(box):
             chosen.append(str(labels[number]))
             boxes.append(box[0])
@@ -142,7 +142,7 @@ def draw(rng: Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) -> tuple
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     print_page(rng, [], boxes, printed, is_paint)
     page = render_page(rng, written, printed, boxes, is_paint)
-    if len(page.boxes) < len(boxes):  # a digit is too faint for anybody
+    if not is_readable(page):
         return draw(rng, kind, shapes, labels)
     picture = Image.fromarray(page.picture)
     if kind.setting == "canvas" and page.picture.mean() > 127:

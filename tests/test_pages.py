@@ -10,8 +10,9 @@ from PIL import Image
 
 from digits.reading.pages.__main__ import main as draw_sheet
 from digits.reading.pages.canvas import Canvas, sample_view
+from digits.reading.pages.layout import lay_out_lines
 from digits.reading.pages.marks import write_marks, write_signs
-from digits.reading.pages.page import draw_page
+from digits.reading.pages.page import Page, draw_page, is_readable
 from digits.reading.pages.shapes import Shape, lift_bar, trace
 from digits.reading.pages.things import draw_things, sample_photograph
 from digits.reading.pages.writing import write_digits
@@ -94,6 +95,35 @@ def test_a_single_digit_fits_into_a_narrow_picture(width, height, shapes):
         ((left, top, right, bottom),) = boxes.tolist()
         assert 0 <= left < right <= width and 0 <= top < bottom <= height
         assert right - left > 0.7 * width or bottom - top > 0.7 * height
+
+
+def test_a_digit_keeps_its_form_unless_it_is_deformed():
+    """A bar, as high as its slot, becomes up to a third longer, or bent, in pages to learn from alone."""
+    rng, heights = np.random.default_rng(0), {}
+    bar = Shape(
+        np.stack([np.zeros(20), np.linspace(-0.5, 0.5, 20)], axis=1), np.stack([np.arange(19), np.arange(1, 20)], 1)
+    )
+    for is_deformed in (False, True):
+        canvas, slots = Canvas(200, 200, np.eye(3)), [(60.0, 100.0, 80.0), (140.0, 100.0, 80.0)]
+        boxes = np.concatenate([write_digits(rng, [bar], slots, 0.05, canvas, is_deformed) for _ in range(40)])
+        heights[is_deformed] = boxes[:, 3] - boxes[:, 1]
+    assert heights[False].min() > 72 and heights[False].max() < 92 and heights[True].max() > 95
+
+
+def test_some_pages_are_columns():
+    rng = np.random.default_rng(0)
+    pages = [np.array(lay_out_lines(rng, 200, 200, 4, 30)) for _ in range(200)]
+    columns = [page for page in pages if len(page) == 4 and np.ptp(page[:, 0]) < 30]
+    assert 10 <= len(columns) <= 50 and all((np.diff(page[:, 1]) > 15).all() for page in columns)
+
+
+@pytest.mark.parametrize("shade, noise, expected", [(180, 0, True), (197, 0, False), (180, 30, False), (60, 30, True)])
+def test_digits_can_be_seen(shade, noise, expected):
+    """On paper of shade 200 a stroke needs some contrast, and more where there is noise."""
+    ink, box = np.zeros((64, 64), np.uint8), np.array([[20, 10, 30, 50]], np.float32)
+    ink[10:50, 22:28] = 255
+    picture = np.where(ink > 0, shade, 200)[..., np.newaxis] + np.random.default_rng(0).normal(0, noise, (64, 64, 3))
+    assert is_readable(Page(picture.clip(0, 255).astype(np.uint8), ink, ink // 255, box)) == expected
 
 
 def test_things_cover_no_digit(shapes):

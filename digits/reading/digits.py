@@ -34,14 +34,12 @@ def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], floa
     if not is_digit.any():
         raise ValueError("no digit found")
     ink = view.ink * (view.ink > MIN_INK)
-    lines = find_lines(view.boxes[is_digit])
+    boxes = np.array([bounding_box(mask) for mask in masks[is_digit]])
     digits = []
-    for mask, line in zip(masks[is_digit], lines):
-        left, top, right, bottom = bounding_box(mask)
-        corners = view.to_picture(np.array([left, top, right, bottom]))
-        left_x, top_y, right_x, bottom_y = corners.round().astype(int).tolist()
-        image = format_digit((ink * mask)[top:bottom, left:right])
-        digits.append(Digit(image, (left_x, top_y, right_x, bottom_y), line))
+    for mask, box, line in zip(masks[is_digit], boxes, find_lines(boxes)):
+        left, top, right, bottom = view.to_picture(box).round().astype(int).tolist()
+        image = format_digit((ink * mask)[box[1] : box[3], box[0] : box[2]])
+        digits.append(Digit(image, (left, top, right, bottom), line))
     digits.sort(key=lambda digit: (digit.line, digit.box[0] + digit.box[2]))
     return digits, 1 - float((ink * masks.any(axis=0)).sum() / ink.sum())
 

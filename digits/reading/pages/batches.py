@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from digits.reading.finder import MULTIPLE, pad
@@ -15,7 +16,6 @@ BATCH_SIZE = 16  # pages in a batch
 # Width and height of a batch of pages, in pixels. On the large ones much is empty, as in people's pictures.
 PAGE_SIZES = 9 * [(128, 128)] + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)] + 3 * [(256, 192)]
 PADDED = 0.4  # fraction of the pages that are smaller, and padded as pictures are
-MAX_DIGITS = 64  # on a page
 
 
 class Pages(Dataset):
@@ -28,20 +28,20 @@ class Pages(Dataset):
         return self.num_batches
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return pictures (N, 3, H, W), ink and owners (N, 1, H, W), all uint8, and boxes (N, MAX_DIGITS, 4), 0: none.
+        """Return pictures (N, 3, H, W), ink and owners (N, 1, H, W), all uint8, and boxes (N, D, 4).
 
-        Owners are numbers of boxes, from 1, where there is ink of a digit.
+        Owners are numbers of boxes, from 1, where there is ink of a digit. Boxes are 0 where a page has no D digits.
         """
         rng = np.random.default_rng([self.seed, number])
         size = PAGE_SIZES[int(rng.integers(len(PAGE_SIZES)))]
         pictures = torch.zeros(BATCH_SIZE, 3, size[1], size[0], dtype=torch.uint8)
         inks, owners = torch.zeros(2, BATCH_SIZE, 1, size[1], size[0], dtype=torch.uint8)
-        boxes = torch.zeros(BATCH_SIZE, MAX_DIGITS, 4)
-        for picture, ink, owner, row in zip(pictures, inks, owners, boxes):
+        boxes = [torch.zeros(1, 4)]  # even of pages without any digit there is a row
+        for picture, ink, owner in zip(pictures, inks, owners):
             right, bottom = (rng.integers(MULTIPLE // 2, size=2) * (rng.random() < PADDED)).tolist()
             page = draw_page(rng, self.shapes, size[0] - right, size[1] - bottom)
             picture[:] = pad(torch.from_numpy(page.picture).permute(2, 0, 1).float())
             drawn = np.s_[0, : size[1] - bottom, : size[0] - right]
             ink[drawn], owner[drawn] = torch.from_numpy(page.ink), torch.from_numpy(page.owners)
-            row[: len(page.boxes)] = torch.from_numpy(page.boxes[:MAX_DIGITS])
-        return pictures, inks, owners, boxes
+            boxes.append(torch.from_numpy(page.boxes))
+        return pictures, inks, owners, pad_sequence(boxes, batch_first=True)[1:]

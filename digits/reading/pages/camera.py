@@ -17,7 +17,7 @@ BLUR: Limits = (0.0, 1.3)  # pixels
 NOISE = 4.0  # of 255: mean of the standard deviation
 JPEG_QUALITY: Limits = (20, 93)
 SMALL_SIDE: Limits = (20, 40)  # pixels of the shorter side of pictures with few pixels
-MIN_PIXELS = 9  # height of the smallest digit in pictures with few pixels
+MIN_PIXELS = 9, 18  # height of the smallest digit in pictures with few pixels: of one digit, of several
 
 
 def smooth_noise(rng: Rng, height: int, width: int, num_cells: int) -> np.ndarray:
@@ -63,7 +63,7 @@ def take_picture(rng: Rng, colours: np.ndarray, boxes: np.ndarray, is_paint: boo
     if rng.random() < FEW_PIXELS:
         scale = rng.uniform(*SMALL_SIDE) / min(size) if rng.random() < 0.5 else log_uniform(rng, (0.25, 1))
         if len(boxes):  # few, but enough for the smallest digit
-            scale = min(1, max(scale, MIN_PIXELS / (boxes[:, 3] - boxes[:, 1]).min()))
+            scale = min(1, max(scale, MIN_PIXELS[len(boxes) > 1] / (boxes[:, 3] - boxes[:, 1]).min()))
         small = [max(8, round(scale * length)) for length in size]
         filters = [Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.NEAREST]
         picture = picture.resize((small[0], small[1]), filters[int(rng.integers(3 if is_paint else 2))])

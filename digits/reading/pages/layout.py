@@ -7,6 +7,7 @@ from digits.reading.pages.canvas import Limits, Rng, Slot, log_uniform
 NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES = 0.14, 0.36, 0.25, 0.19  # fractions of the pages; the rest are scatters
 CENTRED = 0.5  # fraction of the single digits that fill a picture's height; the others lie anywhere
 TOUCHING, SPACED = 0.3, 0.22  # fractions of the pages whose digits touch, or stand far apart
+COLUMN = 0.15  # fraction of the pages with lines that are a column of single digits
 STAIRS = 0.15  # fraction of the pages whose lines go up or down
 UNEQUAL = 0.15  # fraction of the pages whose digits are of very different heights
 DIGIT_HEIGHT: Limits = (0.08, 1.0)  # of a single digit, relative to the shorter side of the picture
@@ -53,10 +54,14 @@ def lay_out_lines(rng: Rng, width: int, height: int, num_lines: int, size: float
     y = rng.uniform(0.6 * size, max(0.7 * size, height - 0.6 * size - pitch * (num_lines - 1)))
     gap = rng.uniform(*(GAP, NO_GAP, WIDE_GAP)[rng.choice(3, p=(1 - TOUCHING - SPACED, TOUCHING, SPACED))])
     climb = rng.uniform(-0.6, 0.6) if rng.random() < STAIRS else rng.normal(0, 0.05)  # from digit to digit
+    is_column = num_lines > 1 and rng.random() < COLUMN
+    column = rng.uniform(0.1, 0.9) * width if is_column else 0.0
     heights = UNEQUAL_HEIGHTS if rng.random() < UNEQUAL else EQUAL_HEIGHTS
     for line in range(num_lines):
-        num_digits = int(rng.integers(1, 9))
+        num_digits = 1 if is_column else int(rng.integers(1, 9))
         x = rng.uniform(0.4 * size, max(0.5 * size, width - num_digits * 0.8 * size))
+        if is_column:
+            x = column + size * rng.normal(0, 0.1)
         for number in range(num_digits):
             if rng.random() < 0.12:
                 x += size * rng.uniform(*WIDE_GAP)

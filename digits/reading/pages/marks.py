@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Sequence
 
+import matplotlib
 import numpy as np
 from PIL import ImageFont
 
@@ -16,6 +18,9 @@ MARGIN: Limits = (0.05, 0.45)  # from the digits to what is around them, relativ
 ARM: Limits = (0.15, 0.55)  # half the length of a sign, relative to the height of the digits
 # Fractions of the marks: signs, points, ticks, zigzags, scribbles, smooth strokes, letters
 KINDS = 0.4, 0.1, 0.06, 0.08, 0.1, 0.08, 0.18
+
+FONTS_DIR = Path(matplotlib.get_data_path(), "fonts", "ttf")
+FONTS = "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral"
 
 BAR, POST = [(-1.0, 0.0), (1.0, 0.0)], [(0.0, -1.0), (0.0, 1.0)]  # lines of signs, from -1 to 1
 UPPER_BAR, LOWER_BAR = [(-1.0, -0.3), (1.0, -0.3)], [(-1.0, 0.3), (1.0, 0.3)]
@@ -85,7 +90,7 @@ def write_marks(rng: Rng, slots: list[Slot], boxes: np.ndarray, pen: float, canv
         if kind == 0:
             write_signs(rng, [(x, y, size)], width / size, canvas)
         elif kind == 6:
-            font = load_font(OVERSAMPLING * max(8, size))
+            font = load_font(rng, OVERSAMPLING * max(8, size))
             canvas.pencil.text((OVERSAMPLING * x, OVERSAMPLING * y), sample_text(rng, 6), 255, font)
         else:
             curve = sample_curve(rng, kind)
@@ -113,6 +118,6 @@ def sample_text(rng: Rng, longest: int) -> str:
     return "".join(rng.choice(letters, int(rng.integers(1, longest + 1))))
 
 
-def load_font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's own font, in pixels, or the one of fixed size of a Pillow without FreeType."""
-    return ImageFont.load_default(int(size))
+def load_font(rng: Rng, size: float) -> ImageFont.FreeTypeFont:
+    """Return one of the fonts that come with matplotlib, `size` pixels high."""
+    return ImageFont.truetype(str(FONTS_DIR / f"{rng.choice(FONTS)}.ttf"), int(size))

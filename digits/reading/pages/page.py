@@ -17,13 +17,13 @@ from digits.reading.pages.writing import write_digits
 
 PAINT = 0.35  # drawn on a screen: flat colours and sharp edges, no paper and no light
 NO_PAGE, PHOTOGRAPH = 0.5, 0.5  # of the pictures without a digit, no page; of those, a photograph instead of things
-THINGS = 0.2  # of the other pictures, things on the page
+THINGS = 0.3  # of the other pictures, things on the page
 INVERTED = 0.06  # light and dark exchanged in all of the picture
 SURROUNDINGS = 0.18  # a desk around the sheet, or a window around the canvas
 MARKS, ONLY_MARKS = 0.4, 0.7  # a pen has also written, or has only written, what is no digit
 SIGNS, SIGN = 0.15, 0.35  # signs among the digits; of the digits there, signs instead
 PEN_WIDTH: Limits = (0.02, 0.24)  # relative to the height of a digit
-MIN_CONTRAST, MIN_SIGNAL = 10.0, 0.8  # of 255; relative to the noise: fainter digits are not asked for
+MIN_CONTRAST, MIN_SIGNAL = 15.0, 1.2  # of 255; relative to the noise: no digit is fainter
 
 
 class Page(NamedTuple):
@@ -35,27 +35,21 @@ class Page(NamedTuple):
     boxes: np.ndarray  # (number of digits, 4), float32: left, top, right and bottom in pixels
 
 
-def hide_unseen(page: Page) -> Page:
-    """Return the page without the digits that cannot be seen in its picture."""
-    picture, ink, owners, boxes = page
-    ink, seen = ink.copy(), []
-    for left, top, right, bottom in boxes.astype(int):
+def is_readable(page: Page) -> bool:
+    """Tell whether each digit of a page can be seen in its picture: whether its ink stands out from what is around."""
+    for left, top, right, bottom in page.boxes.astype(int):
         around = np.s_[max(0, top - 2) : bottom + 3, max(0, left - 2) : right + 3]
-        is_ink, values = ink[around] > 127, picture[around].astype(np.float32)
+        is_ink, values = page.ink[around] > 127, page.picture[around].astype(np.float32)
         if is_ink.all() or not is_ink.any():
-            seen.append(False)
-            continue
+            return False
         contrast = np.abs(values[is_ink].mean(axis=0) - values[~is_ink].mean(axis=0)).max()
-        seen.append(contrast > max(MIN_CONTRAST, MIN_SIGNAL * values[~is_ink].std(axis=0).mean()))
-        if not seen[-1]:
-            ink[around] = 0
-    is_seen = np.array(seen, bool)
-    numbers = np.concatenate([[0], np.where(is_seen, np.cumsum(is_seen), 0)]).astype(np.uint8)
-    return Page(picture, ink, numbers[owners], boxes[is_seen])
+        if contrast < max(MIN_CONTRAST, MIN_SIGNAL * values[~is_ink].std(axis=0).mean()):
+            return False
+    return True
 
 
 def draw_page(rng: Rng, shapes: list[Shape], width: int, height: int) -> Page:
-    """Return a random page with digits of random shapes, or none."""
+    """Return a random page with digits of random shapes, all of which can be seen, or none."""
     is_paint = rng.random() < PAINT
     view = np.eye(3) if is_paint else sample_view(rng, width, height)
     slots, pen = lay_out(rng, width, height), log_uniform(rng, PEN_WIDTH)
@@ -68,7 +62,8 @@ def draw_page(rng: Rng, shapes: list[Shape], width: int, height: int) -> Page:
         write_marks(rng, slots, boxes, pen, written)
     printed = Canvas(width, height, view)
     print_page(rng, slots, boxes, printed, is_paint)
-    return render_page(rng, written, printed, boxes, is_paint)
+    page = render_page(rng, written, printed, boxes, is_paint)
+    return page if is_readable(page) else draw_page(rng, shapes, width, height)
 
 
 def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, is_paint: bool) -> Page:
@@ -96,4 +91,4 @@ def render_page(rng: Rng, written: Canvas, printed: Canvas, boxes: np.ndarray, i
     picture = take_picture(rng, colours, boxes, is_paint)
     if rng.random() < INVERTED:
         picture = 255 - picture
-    return hide_unseen(Page(picture, np.rint(255 * ink).astype(np.uint8), written.owners, boxes))
+    return Page(picture, np.rint(255 * ink).astype(np.uint8), written.owners, boxes)

@@ -7,18 +7,20 @@ import numpy as np
 from digits.reading.pages.camera import smooth_noise
 from digits.reading.pages.canvas import OVERSAMPLING, Canvas, Limits, Rng, Slot, log_uniform
 from digits.reading.pages.marks import load_font, sample_text
+from digits.reading.pages.things import sample_photograph
 
 # Fractions of the pages
 LIGHT_ON_DARK = 0.2  # of the papers and boards
-PRINT, FRAME, FORM, CAPTION, CREASE = 0.5, 0.1, 0.08, 0.12, 0.08
+PRINT, FRAME, FORM, CAPTION, CREASE, SPECKS = 0.5, 0.1, 0.08, 0.2, 0.08, 0.15
 GRAIN, GAPS = 0.3, 0.15  # in strokes
+PHOTOGRAPH = 0.3  # of the surroundings of paper, the others are a desk of one colour
 
 RULING: Limits = (0.04, 0.4)  # distance of ruled lines, relative to the shorter side
 RULING_WIDTH: Limits = (0.5, 2.2)  # pixels
 
 
 def print_page(rng: Rng, slots: list[Slot], boxes: np.ndarray, canvas: Canvas, is_paint: bool) -> None:
-    """Draw what is printed on a page: ruled or squared lines, dots, frames, the boxes of a form, a caption, creases."""
+    """Draw what is printed on a page: lines, dots, frames, boxes of a form, a caption; and creases and dust."""
     width, height, side = canvas.width, canvas.height, min(canvas.width, canvas.height)
     if rng.random() < PRINT * (0.15 if is_paint else 1):
         distance, line_width = side * log_uniform(rng, RULING), rng.uniform(*RULING_WIDTH)
@@ -53,10 +55,13 @@ def print_page(rng: Rng, slots: list[Slot], boxes: np.ndarray, canvas: Canvas, i
     if rng.random() < CREASE:
         for _ in range(int(rng.integers(1, 5))):
             canvas.draw_curve(rng.uniform(0, 1, (2, 2)) * (width, height), 1, rng.uniform(60, 220))
+    if rng.random() < SPECKS:
+        specks = rng.uniform(0, 1, (int(rng.integers(1, 20)), 2)) * (width, height)
+        canvas.draw_lines(specks, specks + rng.normal(0, 0.7, specks.shape), rng.uniform(0.5, 3, len(specks)))
     if rng.random() < CAPTION:
         y = float(rng.choice([rng.uniform(0, 0.08), rng.uniform(0.85, 0.95)])) * height
         position = (OVERSAMPLING * rng.uniform(-0.1, 0.6) * width, OVERSAMPLING * y)
-        font = load_font(OVERSAMPLING * max(7, side * rng.uniform(0.04, 0.12)))
+        font = load_font(rng, OVERSAMPLING * max(7, side * rng.uniform(0.04, 0.12)))
         canvas.pencil.text(position, sample_text(rng, 24), int(rng.uniform(150, 255)), font)
 
 
@@ -116,4 +121,6 @@ def surround(
         outside |= distance < rng.uniform(-0.3, 1) * max(0, min(room - 3, 0.4 * width))
     texture = 0 if is_paint else 0.1 * smooth_noise(rng, height, width, int(rng.integers(3, 60)))
     desk = rng.uniform(10, 250, 3) * (1 + np.broadcast_to(texture, outside.shape)[..., np.newaxis])
+    if not is_paint and rng.random() < PHOTOGRAPH:
+        desk = sample_photograph(rng, width, height)
     return np.where(outside[..., np.newaxis], desk, colours), np.where(outside, 0, ink)

@@ -14,15 +14,21 @@ SLANT, LEAN = 0.16, 9.0  # standard deviation (pixels to the side per pixel upwa
 PRESSURE = 0.3  # fraction of the pages on which the width changes along a stroke
 
 
-def sample_points(rng: Rng, shape: Shape, slot: Slot, slant: float) -> np.ndarray:
-    """Return the points of a shape (N, 2) written at a slot by a hand of its own: in pixels of the page."""
-    x, y = shape.points.T * rng.uniform((0.8, 0.94), (1.2, 1.06))[:, np.newaxis]
-    if rng.random() < 0.5:  # top and bottom bent to the side
+def deform(rng: Rng, points: np.ndarray) -> np.ndarray:
+    """Return the points of a shape (N, 2) with top and bottom bent to the side, a long tail or a long arm, or as is."""
+    x, y = points.T
+    if rng.random() < 0.5:
         above, below = (-0.1 - y).clip(min=0) / 0.4, (y - 0.1).clip(min=0) / 0.4
         x = x + rng.uniform(-MAX_BEND, MAX_BEND) * above**2 + rng.uniform(-MAX_BEND, MAX_BEND) * below**2
-    if rng.random() < STRETCHED:  # a long tail, a long arm
+    if rng.random() < STRETCHED:
         is_stretched = y > 0 if rng.random() < 0.7 else y < 0
         y = np.where(is_stretched, rng.uniform(1, MAX_STRETCH) * y, y)
+    return np.stack([x, y], axis=1)
+
+
+def place(rng: Rng, points: np.ndarray, slot: Slot, slant: float) -> np.ndarray:
+    """Return the points of a shape (N, 2) written at a slot, slanting and turned a little: in pixels of the page."""
+    x, y = points.T * rng.uniform((0.8, 0.94), (1.2, 1.06))[:, np.newaxis]
     x = x - (slant + rng.normal(0, 0.05)) * y
     angle = np.deg2rad(rng.uniform(-LEAN, LEAN))
     x, y = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
@@ -47,14 +53,19 @@ def fit(points: np.ndarray, width: float, canvas: Canvas) -> np.ndarray:
     return points
 
 
-def write_digits(rng: Rng, shapes: list[Shape], slots: list[Slot], pen: float, canvas: Canvas) -> np.ndarray:
-    """Write a random digit at each slot where there is room, the pen relative to it. Return the boxes (N, 4)."""
+def write_digits(
+    rng: Rng, shapes: list[Shape], slots: list[Slot], pen: float, canvas: Canvas, is_deformed: bool = True
+) -> np.ndarray:
+    """Write a random digit at each slot where there is room, the pen relative to it. Return the boxes (N, 4).
+
+    Deformed, there are more kinds of digits to learn from, but not all of them are still what they were.
+    """
     boxes: list[tuple[float, ...]] = []
     slant, pressure = rng.normal(0, SLANT), rng.random() < PRESSURE
     covered = np.zeros((canvas.height, canvas.width), np.float32)
     for slot in slots:
         shape = shapes[int(rng.integers(len(shapes)))]
-        points = sample_points(rng, shape, slot, slant)
+        points = place(rng, deform(rng, shape.points) if is_deformed else shape.points, slot, slant)
         width = max(MIN_PEN_WIDTH, pen * slot[2] * rng.uniform(0.9, 1.1))
         if len(slots) == 1:
             points = fit(points, width, canvas)
