@@ -30,13 +30,13 @@ class Pages(Dataset):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return pictures (N, 3, H, W), ink and owners (N, 1, H, W), all uint8, and boxes (N, D, 4).
 
-        Owners are numbers of boxes, from 1, where there is ink of a digit. Boxes are 0 where a page has no D digits.
+        Owners are numbers of boxes, from 1, where there is ink of a digit. Boxes are 0 where a page has fewer digits.
         """
         rng = np.random.default_rng([self.seed, number])
         size = PAGE_SIZES[int(rng.integers(len(PAGE_SIZES)))]
         pictures = torch.zeros(BATCH_SIZE, 3, size[1], size[0], dtype=torch.uint8)
         inks, owners = torch.zeros(2, BATCH_SIZE, 1, size[1], size[0], dtype=torch.uint8)
-        boxes = [torch.zeros(1, 4)]  # even of pages without any digit there is a row
+        boxes = [torch.zeros(1, 4)]  # so that there is a row even where no page has a digit
         for picture, ink, owner in zip(pictures, inks, owners):
             right, bottom = (rng.integers(MULTIPLE // 2, size=2) * (rng.random() < PADDED)).tolist()
             page = draw_page(rng, self.shapes, size[0] - right, size[1] - bottom)

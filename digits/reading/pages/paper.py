@@ -13,7 +13,7 @@ from digits.reading.pages.things import sample_photograph
 LIGHT_ON_DARK = 0.2  # of the papers and boards
 PRINT, FRAME, FORM, CAPTION, CREASE, SPECKS = 0.5, 0.1, 0.08, 0.2, 0.08, 0.15
 GRAIN, GAPS = 0.3, 0.15  # in strokes
-PHOTOGRAPH = 0.3  # of the surroundings of paper, the others are a desk of one colour
+PHOTOGRAPHED_DESK = 0.3  # of the desks; the others are of one colour
 
 RULING: Limits = (0.04, 0.4)  # distance of ruled lines, relative to the shorter side
 RULING_WIDTH: Limits = (0.5, 2.2)  # pixels
@@ -121,6 +121,6 @@ def surround(
         outside |= distance < rng.uniform(-0.3, 1) * max(0, min(room - 3, 0.4 * width))
     texture = 0 if is_paint else 0.1 * smooth_noise(rng, height, width, int(rng.integers(3, 60)))
     desk = rng.uniform(10, 250, 3) * (1 + np.broadcast_to(texture, outside.shape)[..., np.newaxis])
-    if not is_paint and rng.random() < PHOTOGRAPH:
+    if not is_paint and rng.random() < PHOTOGRAPHED_DESK:
         desk = sample_photograph(rng, width, height)
     return np.where(outside[..., np.newaxis], desk, colours), np.where(outside, 0, ink)
