@@ -43,9 +43,10 @@ def read_digits(
 
 
 def predict_probabilities(digits: list[Digit], model: CNN) -> np.ndarray:
-    """Return the probabilities (N, 10) in 0..1 of 0 to 9 for N digits."""
+    """Return the probabilities (N, 10) in 0..1 of 0 to 9 for N digits; what a row lacks of 1 is that of no digit."""
     images = torch.from_numpy(np.stack([digit.image for digit in digits])[:, np.newaxis])  # (N, 1, 28, 28)
-    return predict_logits(model, images.to(next(model.parameters()).device)).softmax(dim=1).cpu().numpy()
+    logits = predict_logits(model, images.to(next(model.parameters()).device)).cpu()
+    return logits.softmax(dim=1).numpy() * np.array([[digit.score] for digit in digits])
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""What is printed of a picture: its digits as numbers and lines, and how sure the network is of them."""
+"""What is printed of a picture: its digits as numbers and lines, and how sure the networks are of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def join_digits(digits: list[Digit], predictions: np.ndarray) -> str:
 def format_prediction(digits: list[Digit], probabilities: np.ndarray) -> str:
     """Return `Digit 8 (99.98 %)`, or `Digits 407 15 / 30 (at least 97.10 %)`, for probabilities (number of digits, 10).
 
-    A digit that is not CONFIDENT is named with its position and the second best: `, digit 3 is 5, perhaps 6 (20.10 %)`.
+    A digit that is not CONFIDENT is named with its position and the second best: `, digit 3 is 5, perhaps 6 (20.10 %)`,
+    or `perhaps no digit`, whose probability is what the row lacks of 1.
     """
     confidences, is_one = 100 * probabilities.max(axis=1), len(digits) == 1
     text = f"{'Digit' if is_one else 'Digits'} {join_digits(digits, probabilities.argmax(axis=1))}"
@@ -35,6 +36,7 @@ def format_prediction(digits: list[Digit], probabilities: np.ndarray) -> str:
     for number, row in enumerate(probabilities, start=1):
         if row.max() < CONFIDENT:
             second, first = row.argsort()[-2:]
+            probability, other = max((row[second], str(second)), (1 - row.sum(), "no digit"))
             which = "perhaps" if is_one else f"digit {number} is {first}, perhaps"
-            text += f", {which} {second} ({100 * row[second]:.2f} %)"
+            text += f", {which} {other} ({100 * probability:.2f} %)"
     return text

@@ -66,6 +66,17 @@ def test_predictions_in_words():
     assert format_prediction(digits, np.stack([sure] * 4)) == "Digits 88 8 / 8 (at least 99.98 %)"
     text = "Digits 83 8 / 8 (at least 58.12 %), digit 2 is 3, perhaps 8 (37.40 %)"
     assert format_prediction(digits, np.stack([sure, unsure, sure, sure])) == text
+    assert format_prediction(digits[:1], np.stack([0.6 * unsure])) == "Digit 3 (34.87 %), perhaps no digit (42.69 %)"
+
+
+def test_probabilities_are_those_of_both_networks(shipped_model):
+    """Of a digit that may be none: together they are as many as the finder's score."""
+    image = np.asarray(draw_digit(3, (28, 28), (6, 4, 22, 24), pen=2.5))
+    certain, doubtful = predict_CNN.predict_probabilities(
+        [Digit(image, (0, 0, 9, 9), 0), Digit(image, (0, 0, 9, 9), 0, score=0.6)], shipped_model
+    )
+    np.testing.assert_allclose(certain.sum(), 1, rtol=1e-4)
+    np.testing.assert_allclose(doubtful, 0.6 * certain, rtol=1e-4)
 
 
 def test_a_number_is_read_from_a_file_and_from_a_picture(shipped_model, folder, monkeypatch, capsys):

@@ -21,6 +21,7 @@ class Digit(NamedTuple):
     image: np.ndarray  # (28, 28), uint8, in MNIST's form
     box: tuple[int, int, int, int]  # left, top, right and bottom in the picture, in pixels
     line: int  # 0 is the first line of the picture
+    score: float = 1.0  # the finder's probability that it is a digit
 
 
 def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], float]:
@@ -36,10 +37,10 @@ def find_digits(picture: Image.Image, finder: Finder) -> tuple[list[Digit], floa
     ink = view.ink * (view.ink > MIN_INK)
     boxes = np.array([bounding_box(mask) for mask in masks[is_digit]])
     digits = []
-    for mask, box, line in zip(masks[is_digit], boxes, find_lines(boxes)):
+    for mask, box, score, line in zip(masks[is_digit], boxes, view.scores[is_digit].tolist(), find_lines(boxes)):
         left, top, right, bottom = view.to_picture(box).round().astype(int).tolist()
         image = format_digit((ink * mask)[box[1] : box[3], box[0] : box[2]])
-        digits.append(Digit(image, (left, top, right, bottom), line))
+        digits.append(Digit(image, (left, top, right, bottom), line, score))
     digits.sort(key=lambda digit: (digit.line, digit.box[0] + digit.box[2]))
     return digits, 1 - float((ink * masks.any(axis=0)).sum() / ink.sum())
 
