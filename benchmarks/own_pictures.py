@@ -104,17 +104,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read_result(
-    picture: Path | Image.Image, model: CNN, find_images: Callable[[Image.Image], list[np.ndarray]]
-) -> Result:
+def read_result(picture: Path | Image.Image, model: CNN, find: Callable[[Image.Image], list[Digit]]) -> Result:
     """Return what is read in a picture, a file or opened by Pillow: nothing where it is refused."""
     try:
-        images = find_images(read_picture(picture))
+        digits = find(read_picture(picture))
     except (OSError, ValueError):
         return Result("", [], np.zeros((0, 10)))
-    digits = [Digit(image, (0, 0, 0, 0), 0) for image in images]
     probabilities = predict_probabilities(digits, model)
-    return Result("".join(map(str, probabilities.argmax(axis=1))), images, probabilities)
+    return Result("".join(map(str, probabilities.argmax(axis=1))), [digit.image for digit in digits], probabilities)
 
 
 def count_read(label: str, digits: str) -> int:
@@ -179,12 +176,12 @@ def main() -> None:
     for path in args.finders[: 1 if args.naive else None]:
         finder = load_finder(path)
 
-        def find_images(picture: Image.Image, finder: Finder = finder) -> list[np.ndarray]:
+        def find(picture: Image.Image, finder: Finder = finder) -> list[Digit]:
             if args.naive:
-                return [WAYS[args.naive](picture)]
-            return [digit.image for digit in find_digits(picture, finder)[0]]
+                return [Digit(WAYS[args.naive](picture), (0, 0, *picture.size), 0)]
+            return find_digits(picture, finder)[0]
 
-        runs.append([read_result(path, model, find_images) for path in paths])
+        runs.append([read_result(path, model, find) for path in paths])
     seconds = time.perf_counter() - start
 
     print_table(rows, runs)

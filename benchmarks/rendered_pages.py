@@ -63,23 +63,24 @@ KINDS = {
 }
 
 
-def place_digits(rng: Rng, kind: Kind) -> list[Slot]:
-    """Return where the digits of a page go, line by line: x and y of the centre, and height, in pixels."""
+def place_digits(rng: Rng, kind: Kind, shapes: list[Shape]) -> tuple[list[int], list[Slot]]:
+    """Return the numbers of random shapes, line by line, and where they go."""
     num_lines, gap = int(rng.integers(kind.num_lines[0], kind.num_lines[1] + 1)), rng.uniform(*kind.gap)
-    longest = kind.num_digits[1]
-    size = min(0.72 * SIZE[1] / (1.35 * num_lines), 0.85 * SIZE[0] / max(1, longest * (0.72 + gap))) * rng.uniform(
-        0.7, 1
-    )
-    top, left, slots = 0.5 * SIZE[1] - 0.675 * size * (num_lines - 1), rng.uniform(0.55, 0.7) * size + 20, []
-    if longest == 1:
-        left = rng.uniform(0.3, 0.7) * SIZE[0]
-    for line in range(num_lines):
-        x, y = left, top + 1.35 * size * line - 0.5 * kind.step * size * (longest - 1)
-        for number in range(int(rng.integers(kind.num_digits[0], longest + 1))):
-            height = size * (kind.second if number else 1) * rng.uniform(0.92, 1.05)
-            slots.append((x, y + (size - height) / 2 + rng.normal(0, 0.03) * size, height))
-            x, y = x + size * (0.66 * kind.second + gap), y + kind.step * size
-    return slots
+    counts = rng.integers(kind.num_digits[0], kind.num_digits[1] + 1, num_lines)
+    lines = [rng.integers(len(shapes), size=count).tolist() for count in counts]
+    widths = [float(np.ptp(shape.points[:, 0])) for shape in shapes]  # relative to the height
+    longest = max(1.0, *(sum(widths[number] + gap for number in line) for line in lines))
+    size = min(0.53 * SIZE[1] / num_lines, 0.85 * SIZE[0] / longest) * rng.uniform(0.7, 1)
+    left, top = rng.uniform(0.05, 0.95) * (SIZE[0] - longest * size), 0.5 * SIZE[1] - 0.675 * size * (num_lines - 1)
+    slots = []
+    for index, line in enumerate(lines):
+        x, y = left, top + size * (1.35 * index - 0.5 * kind.step * (len(line) - 1))
+        for number in line:
+            height = size * (kind.second if x > left else 1) * rng.uniform(0.92, 1.05)
+            middle = x + height * widths[number] / 2
+            slots.append((middle, y + (size - height) / 2 + rng.normal(0, 0.03) * size, height))
+            x, y = x + height * widths[number] + gap * size, y + kind.step * size
+    return [number for line in lines for number in line], slots
 
 
 def draw_mark(rng: Rng, mark: str, boxes: np.ndarray, width: float, canvas: Canvas) -> None:
@@ -129,17 +130,14 @@ def draw(rng: Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) -> tuple
     is_paint = kind.setting == "canvas" or rng.random() < PAINT
     view = np.eye(3) if is_paint else sample_view(rng, *SIZE)
     written, printed = Canvas(*SIZE, view), Canvas(*SIZE, view)
-    pen, chosen, boxes = log_uniform(rng, (0.05, 0.14)), [], []
-    for slot in place_digits(rng, kind):
-        number = int(rng.integers(len(shapes)))
-        box = write_digits(rng, [shapes[number]], [slot], pen, written, is_deformed=False)
-        if len(box):
-            chosen.append(str(labels[number]))
-            boxes.append(box[0])
+    pen, (numbers, slots) = log_uniform(rng, (0.05, 0.14)), place_digits(rng, kind, shapes)
+    boxes = write_digits(rng, [shapes[number] for number in numbers], slots, pen, written, is_deformed=False)
+    if len(boxes) < len(slots):  # a digit had no room
+        return draw(rng, kind, shapes, labels)
+    label = "".join(str(labels[number]) for number in numbers)
     if kind.mark:
         size = boxes[0][3] - boxes[0][1]
-        draw_mark(rng, kind.mark, np.array(boxes), pen * size, written)
-    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+        draw_mark(rng, kind.mark, boxes, pen * size, written)
     print_page(rng, [], boxes, printed, is_paint)
     page = render_page(rng, written, printed, boxes, is_paint)
     if not is_readable(page):
@@ -147,7 +145,7 @@ def draw(rng: Rng, kind: Kind, shapes: list[Shape], labels: np.ndarray) -> tuple
     picture = Image.fromarray(page.picture)
     if kind.setting == "canvas" and page.picture.mean() > 127:
         picture = Image.fromarray(255 - page.picture)
-    return (put_somewhere(rng, kind.setting, picture) if kind.setting else picture), "".join(chosen)
+    return (put_somewhere(rng, kind.setting, picture) if kind.setting else picture), label
 
 
 def main() -> None:
@@ -164,14 +162,11 @@ def main() -> None:
     images, labels = images[:NUM_DIGITS, 0].numpy(), labels[:NUM_DIGITS].numpy()
     shapes = trace(images, np.full(len(labels), -1))  # as they are: no 1 gets strokes added
 
-    def find_images(picture: Image.Image) -> list[np.ndarray]:
-        return [digit.image for digit in find_digits(picture, finder)[0]]
-
     rows, results, mistakes = [], [], []
     for number, (name, kind) in enumerate(KINDS.items()):
         for page in range(args.each):
             picture, label = draw(np.random.default_rng([REPORT_SEED, number, page]), kind, shapes, labels)
-            result = read_result(picture, model, find_images)
+            result = read_result(picture, model, lambda picture: find_digits(picture, finder)[0])
             rows.append({"kind": name, "digits": label})
             results.append(result)
             if result.digits != label:

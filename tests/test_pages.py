@@ -13,6 +13,7 @@ from digits.reading.pages.canvas import Canvas, sample_view
 from digits.reading.pages.layout import lay_out_lines
 from digits.reading.pages.marks import write_marks, write_signs
 from digits.reading.pages.page import Page, draw_page, is_readable
+from digits.reading.pages.paper import print_text
 from digits.reading.pages.shapes import Shape, lift_bar, trace
 from digits.reading.pages.things import draw_things, sample_photograph
 from digits.reading.pages.writing import write_digits
@@ -105,7 +106,7 @@ def test_a_digit_keeps_its_form_unless_it_is_deformed():
     )
     for is_deformed in (False, True):
         canvas, slots = Canvas(200, 200, np.eye(3)), [(60.0, 100.0, 80.0), (140.0, 100.0, 80.0)]
-        boxes = np.concatenate([write_digits(rng, [bar], slots, 0.05, canvas, is_deformed) for _ in range(40)])
+        boxes = np.concatenate([write_digits(rng, [bar, bar], slots, 0.05, canvas, is_deformed) for _ in range(40)])
         heights[is_deformed] = boxes[:, 3] - boxes[:, 1]
     assert heights[False].min() > 72 and heights[False].max() < 92 and heights[True].max() > 95
 
@@ -138,6 +139,15 @@ def test_things_cover_no_digit(shapes):
         num_changed += int(is_thing.any())
         assert left[is_thing].max(initial=0) < 1  # no pen has written there
     assert num_changed > 5
+
+
+def test_text_is_printed_beside_the_digits():
+    rng, rows = np.random.default_rng(0), np.zeros(128, bool)
+    for _ in range(50):
+        canvas = Canvas(128, 128, np.eye(3))
+        print_text(rng, np.array([[20.0, 50, 60, 90], [70, 55, 90, 80]]), canvas)
+        rows |= (canvas.to_array() > 0.5).any(axis=1)
+    assert rows[:50].sum() > 25 and rows[90:].sum() > 20 and not rows[52:88].any()
 
 
 def test_marks_are_no_digits(shapes):

@@ -25,7 +25,7 @@ from digits.command_line import (
 from digits.plots import draw_finder_curves, save_figure
 from digits.reading.finder import Finder, look
 from digits.reading.finder_loss import compute_loss
-from digits.reading.pages.batches import BATCH_SIZE, Pages
+from digits.reading.pages.batches import Pages
 from digits.reading.pages.shapes import trace
 from digits.training.mnist import load_mnist
 from digits.training.muon import Muon
@@ -36,7 +36,7 @@ LEARNING_RATE = 0.04  # peak of the one-cycle schedule
 MOMENTUM = 0.8
 WEIGHT_DECAY = 0.01
 NUM_DIGITS = 10_000  # the first images of MNIST, that pages are drawn with
-NUM_VALIDATION_DIGITS, NUM_VALIDATION_PAGES = 1000, 200  # the last images, for pages that nothing is learned from
+NUM_VALIDATION_DIGITS, NUM_VALIDATION_BATCHES = 1000, 13  # the last images, for pages that nothing is learned from
 REPORT_EVERY = 1000  # training steps
 SEED = 0
 VALIDATION_SEED = 2**31 - 1  # no training has it
@@ -88,7 +88,7 @@ def main() -> None:
     parts = slice(min(NUM_DIGITS, len(images) - NUM_VALIDATION_DIGITS)), slice(-NUM_VALIDATION_DIGITS, None)
     train_shapes, validation_shapes = (trace(images[part, 0].numpy(), labels[part].numpy()) for part in parts)
     train_pages = Pages(train_shapes, args.steps, args.seed)
-    validation_pages = Pages(validation_shapes, math.ceil(NUM_VALIDATION_PAGES / BATCH_SIZE), VALIDATION_SEED)
+    validation_pages = Pages(validation_shapes, NUM_VALIDATION_BATCHES, VALIDATION_SEED)
 
     torch.empty(2**25 - 2**16, dtype=torch.uint8)  # for glibc, as in train_CNN.py
     finder = load_finder(args.start_path) if args.start_path else Finder()

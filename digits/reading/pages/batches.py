@@ -12,9 +12,9 @@ from digits.reading.finder import MULTIPLE, pad
 from digits.reading.pages.page import draw_page
 from digits.reading.pages.shapes import Shape
 
-BATCH_SIZE = 16  # pages in a batch
+BATCH_AREA, MAX_PAGES = 16 * 128 * 128, 32  # pixels in a batch, and the most pages
 # Width and height of a batch of pages, in pixels. On the large ones much is empty, as in people's pictures.
-PAGE_SIZES = 9 * [(128, 128)] + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)] + 3 * [(256, 192)]
+PAGE_SIZES = 6 * [(128, 128)] + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)] + 9 * [(256, 192)]
 PADDED = 0.4  # fraction of the pages that are smaller, and padded as pictures are
 
 
@@ -34,8 +34,9 @@ class Pages(Dataset):
         """
         rng = np.random.default_rng([self.seed, number])
         size = PAGE_SIZES[int(rng.integers(len(PAGE_SIZES)))]
-        pictures = torch.zeros(BATCH_SIZE, 3, size[1], size[0], dtype=torch.uint8)
-        inks, owners = torch.zeros(2, BATCH_SIZE, 1, size[1], size[0], dtype=torch.uint8)
+        num_pages = min(BATCH_AREA // (size[0] * size[1]), MAX_PAGES)
+        pictures = torch.zeros(num_pages, 3, size[1], size[0], dtype=torch.uint8)
+        inks, owners = torch.zeros(2, num_pages, 1, size[1], size[0], dtype=torch.uint8)
         boxes = [torch.zeros(1, 4)]  # so that there is a row even where no page has a digit
         for picture, ink, owner in zip(pictures, inks, owners):
             right, bottom = (rng.integers(MULTIPLE // 2, size=2) * (rng.random() < PADDED)).tolist()

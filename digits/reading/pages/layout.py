@@ -10,9 +10,11 @@ TOUCHING, SPACED = 0.3, 0.22  # fractions of the pages whose digits touch, or st
 COLUMN = 0.15  # fraction of the pages with lines that are a column of single digits
 STAIRS = 0.15  # fraction of the pages whose lines go up or down
 UNEQUAL = 0.15  # fraction of the pages whose digits are of very different heights
-DIGIT_HEIGHT: Limits = (0.08, 1.0)  # of a single digit, relative to the shorter side of the picture
+CLOSE = 0.5  # fraction of the pages with digits about as high as at the finder's close look
+CLOSE_HEIGHT: Limits = (28, 70)  # pixels: of the digits there
+DIGIT_HEIGHT: Limits = (0.08, 1.0)  # of another single digit, relative to the shorter side of the picture
 FILLING_HEIGHT: Limits = (0.5, 1.0)  # of a single digit that fills the picture, relative to the picture's height
-LINE_HEIGHT: Limits = (0.06, 0.45)  # of the digits in a number, relative to the shorter side of the picture
+LINE_HEIGHT: Limits = (0.06, 0.45)  # of other digits in a number, relative to the shorter side of the picture
 MIN_HEIGHT = 9  # pixels; smaller digits cannot be read
 EQUAL_HEIGHTS: Limits = (0.82, 1.12)  # of the digits in a line, relative to that of the line
 UNEQUAL_HEIGHTS: Limits = (0.45, 1.1)
@@ -30,7 +32,9 @@ def lay_out(rng: Rng, width: int, height: int) -> list[Slot]:
     if kind == 1:
         return [lay_out_digit(rng, width, height)]
     num_lines = 1 if kind == 2 else int(rng.integers(2, 6))
-    size = min(min(width, height) * log_uniform(rng, LINE_HEIGHT), 0.8 * height / num_lines)
+    is_close = rng.random() < CLOSE
+    size = log_uniform(rng, CLOSE_HEIGHT) if is_close else min(width, height) * log_uniform(rng, LINE_HEIGHT)
+    size = min(size, 0.8 * height / num_lines)
     if kind < 4:
         return lay_out_lines(rng, width, height, num_lines, max(MIN_HEIGHT, size))
     return [
@@ -44,7 +48,9 @@ def lay_out_digit(rng: Rng, width: int, height: int) -> Slot:
     if rng.random() < CENTRED:
         size = height * rng.uniform(*FILLING_HEIGHT)
         return width / 2 + rng.normal(0, 0.04) * size, height / 2 + rng.normal(0, 0.02) * size, size
-    size = max(MIN_HEIGHT, min(width, height) * log_uniform(rng, DIGIT_HEIGHT))
+    side = min(width, height)
+    size = min(side, log_uniform(rng, CLOSE_HEIGHT)) if rng.random() < CLOSE else side * log_uniform(rng, DIGIT_HEIGHT)
+    size = max(MIN_HEIGHT, size)
     return rng.uniform(size / 2, width - size / 2), rng.uniform(size / 2, height - size / 2), size
 
 
@@ -59,9 +65,10 @@ def lay_out_lines(rng: Rng, width: int, height: int, num_lines: int, size: float
     heights = UNEQUAL_HEIGHTS if rng.random() < UNEQUAL else EQUAL_HEIGHTS
     for line in range(num_lines):
         num_digits = 1 if is_column else int(rng.integers(1, 9))
-        x = rng.uniform(0.4 * size, max(0.5 * size, width - num_digits * 0.8 * size))
         if is_column:
             x = column + size * rng.normal(0, 0.1)
+        else:
+            x = rng.uniform(0.4 * size, max(0.5 * size, width - num_digits * 0.8 * size))
         for number in range(num_digits):
             if rng.random() < 0.12:
                 x += size * rng.uniform(*WIDE_GAP)

@@ -11,8 +11,8 @@ from PIL import ImageFont
 
 from digits.reading.pages.canvas import MIN_PEN_WIDTH, OVERSAMPLING, Canvas, Limits, Rng, Slot, log_uniform
 
-AROUND_DIGITS = 0.35  # fraction of the marks that are a line at digits, a ring or a box around them
-WHOLE = 0.4  # fraction of those that are for all digits of the page; the others are for a few
+AROUND_DIGITS = 0.4  # fraction of the marks that are a line at digits, a ring or a box around them
+WHOLE = 0.5  # fraction of those that are for all digits of the page; the others are for a few
 BESIDE_DIGITS = 0.6  # fraction of the other marks that stand beside a digit
 MARGIN: Limits = (0.05, 0.45)  # from the digits to what is around them, relative to their height
 ARM: Limits = (0.15, 0.55)  # half the length of a sign, relative to the height of the digits
@@ -26,6 +26,7 @@ BAR, POST = [(-1.0, 0.0), (1.0, 0.0)], [(0.0, -1.0), (0.0, 1.0)]  # lines of sig
 UPPER_BAR, LOWER_BAR = [(-1.0, -0.3), (1.0, -0.3)], [(-1.0, 0.3), (1.0, 0.3)]
 DIAGONALS = [(-0.8, -0.8), (0.8, 0.8)], [(0.8, -0.8), (-0.8, 0.8)]
 UPPER_POINT, LOWER_POINT = [(0.0, -0.6), (0.04, -0.56)], [(0.0, 0.6), (0.04, 0.64)]
+JITTER = 0.12  # standard deviation of the ends of those lines
 SIGNS = ([BAR], [BAR, POST], [BAR, POST], [UPPER_BAR, LOWER_BAR], DIAGONALS, [UPPER_POINT, BAR, LOWER_POINT])
 
 
@@ -33,12 +34,14 @@ def write_signs(rng: Rng, slots: list[Slot], pen: float, canvas: Canvas) -> None
     """Write minus, plus, equals, times or a division sign at each slot, the pen's width relative to its height."""
     for x, y, size in slots:
         arm = size * rng.uniform(*ARM) * rng.uniform(0.8, 1.2, 2)
-        write_curves(rng, SIGNS[int(rng.integers(len(SIGNS)))], (x, y), arm, max(MIN_PEN_WIDTH, pen * size), canvas)
+        lines = np.array(SIGNS[int(rng.integers(len(SIGNS)))])
+        lines += rng.normal(0, JITTER, lines.shape)
+        write_curves(rng, lines, (x, y), arm, max(MIN_PEN_WIDTH, pen * size), canvas)
 
 
 def write_curves(
     rng: Rng,
-    curves: Sequence[np.ndarray | list[tuple[float, float]]],
+    curves: Sequence[np.ndarray] | np.ndarray,
     position: tuple[float, float],
     arm: np.ndarray | float,
     width: float,
@@ -48,7 +51,7 @@ def write_curves(
     turn = rng.normal(0, 0.12)
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     for curve in curves:
-        canvas.draw_curve(np.asarray(curve, float) * arm @ matrix + position, width)
+        canvas.draw_curve(curve * arm @ matrix + position, width)
 
 
 def write_around(rng: Rng, boxes: np.ndarray, size: float, width: float, canvas: Canvas) -> None:

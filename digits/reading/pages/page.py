@@ -17,12 +17,12 @@ from digits.reading.pages.writing import write_digits
 
 PAINT = 0.35  # drawn on a screen: flat colours and sharp edges, no paper and no light
 NO_PAGE, PHOTOGRAPH = 0.5, 0.5  # of the pictures without a digit, no page; of those, a photograph instead of things
-THINGS = 0.3  # of the other pictures, things on the page
+THINGS = 0.35  # of the other pictures, things on the page
 INVERTED = 0.06  # light and dark exchanged in all of the picture
 SURROUNDINGS = 0.18  # a desk around the sheet, or a window around the canvas
 MARKS, ONLY_MARKS = 0.4, 0.7  # a pen has also written, or has only written, what is no digit
-SIGNS, SIGN = 0.15, 0.35  # signs among the digits; of the digits there, signs instead
-PEN_WIDTH: Limits = (0.02, 0.24)  # relative to the height of a digit
+SIGNS, SIGN = 0.2, 0.35  # signs among the digits; of the digits there, signs instead
+PEN_WIDTH: Limits = (0.02, 0.3)  # relative to the height of a digit
 MIN_CONTRAST, MIN_SIGNAL = 15.0, 1.2  # of 255; relative to the noise: no digit is fainter
 
 
@@ -57,7 +57,8 @@ def draw_page(rng: Rng, shapes: list[Shape], width: int, height: int) -> Page:
     is_sign = rng.random(len(slots)) < SIGN * (rng.random() < SIGNS)
     write_signs(rng, [slot for slot, chosen in zip(slots, is_sign) if chosen], pen, written)
     slots = [slot for slot, chosen in zip(slots, is_sign) if not chosen]
-    boxes = write_digits(rng, shapes, slots, pen, written)
+    chosen = [shapes[number] for number in rng.integers(len(shapes), size=len(slots))]
+    boxes = write_digits(rng, chosen, slots, pen, written)
     if rng.random() < (MARKS if slots else ONLY_MARKS):
         write_marks(rng, slots, boxes, pen, written)
     printed = Canvas(width, height, view)

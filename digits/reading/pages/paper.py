@@ -11,16 +11,18 @@ from digits.reading.pages.things import sample_photograph
 
 # Fractions of the pages
 LIGHT_ON_DARK = 0.2  # of the papers and boards
-PRINT, FRAME, FORM, CAPTION, CREASE, SPECKS = 0.5, 0.1, 0.08, 0.2, 0.08, 0.15
+PRINT, FRAME, FORM, TEXT, CREASE, SPECKS = 0.5, 0.1, 0.08, 0.3, 0.08, 0.15
 GRAIN, GAPS = 0.3, 0.15  # in strokes
 PHOTOGRAPHED_DESK = 0.3  # of the desks; the others are of one colour
 
 RULING: Limits = (0.04, 0.4)  # distance of ruled lines, relative to the shorter side
 RULING_WIDTH: Limits = (0.5, 2.2)  # pixels
+LETTER_HEIGHT: Limits = (0.04, 0.3)  # of printed text, relative to the shorter side
+MIN_LETTER_HEIGHT = 7  # pixels
 
 
 def print_page(rng: Rng, slots: list[Slot], boxes: np.ndarray, canvas: Canvas, is_paint: bool) -> None:
-    """Draw what is printed on a page: lines, dots, frames, boxes of a form, a caption; and creases and dust."""
+    """Draw what is printed on a page: lines, dots, frames, boxes of a form, text; and creases and dust."""
     width, height, side = canvas.width, canvas.height, min(canvas.width, canvas.height)
     if rng.random() < PRINT * (0.15 if is_paint else 1):
         distance, line_width = side * log_uniform(rng, RULING), rng.uniform(*RULING_WIDTH)
@@ -58,11 +60,24 @@ def print_page(rng: Rng, slots: list[Slot], boxes: np.ndarray, canvas: Canvas, i
     if rng.random() < SPECKS:
         specks = rng.uniform(0, 1, (int(rng.integers(1, 20)), 2)) * (width, height)
         canvas.draw_lines(specks, specks + rng.normal(0, 0.7, specks.shape), rng.uniform(0.5, 3, len(specks)))
-    if rng.random() < CAPTION:
-        y = float(rng.choice([rng.uniform(0, 0.08), rng.uniform(0.85, 0.95)])) * height
-        position = (OVERSAMPLING * rng.uniform(-0.1, 0.6) * width, OVERSAMPLING * y)
-        font = load_font(rng, OVERSAMPLING * max(7, side * rng.uniform(0.04, 0.12)))
-        canvas.pencil.text(position, sample_text(rng, 24), int(rng.uniform(150, 255)), font)
+    if rng.random() < TEXT:
+        print_text(rng, boxes, canvas)
+
+
+def print_text(rng: Rng, boxes: np.ndarray, canvas: Canvas) -> None:
+    """Print lines of text above or below the digits in boxes (N, 4), as high as there is room, or anywhere."""
+    top, bottom = 0.0, float(canvas.height)
+    if len(boxes):
+        top, bottom = [(top, float(boxes[:, 1].min())), (float(boxes[:, 3].max()), bottom)][int(rng.integers(2))]
+    letter_height = min(canvas.width, canvas.height) * log_uniform(rng, LETTER_HEIGHT)
+    letter_height = max(MIN_LETTER_HEIGHT, min(letter_height, 0.8 * (bottom - top)))
+    font, shade = load_font(rng, OVERSAMPLING * letter_height), int(rng.uniform(150, 255))
+    y, left = rng.uniform(top, max(top, bottom - 1.2 * letter_height)), rng.uniform(-0.1, 0.6) * canvas.width
+    for _ in range(int(rng.integers(1, 4))):
+        if y + letter_height > max(bottom, top + 1.2 * letter_height):
+            break
+        canvas.pencil.text((OVERSAMPLING * left, OVERSAMPLING * y), sample_text(rng, 24), shade, font)
+        y += 1.3 * letter_height
 
 
 def sample_colours(rng: Rng, is_paint: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +134,9 @@ def surround(
     outside = np.zeros((height, width), bool)
     for distance, room in zip(sides, (low[0], width - high[0], low[1], height - high[1])):
         outside |= distance < rng.uniform(-0.3, 1) * max(0, min(room - 3, 0.4 * width))
-    texture = 0 if is_paint else 0.1 * smooth_noise(rng, height, width, int(rng.integers(3, 60)))
-    desk = rng.uniform(10, 250, 3) * (1 + np.broadcast_to(texture, outside.shape)[..., np.newaxis])
     if not is_paint and rng.random() < PHOTOGRAPHED_DESK:
         desk = sample_photograph(rng, width, height)
+    else:
+        texture = 0 if is_paint else 0.1 * smooth_noise(rng, height, width, int(rng.integers(3, 60)))
+        desk = rng.uniform(10, 250, 3) * (1 + np.broadcast_to(texture, outside.shape)[..., np.newaxis])
     return np.where(outside[..., np.newaxis], desk, colours), np.where(outside, 0, ink)

@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw, ImageFilter
 from digits.reading.pages.camera import smooth_noise
 from digits.reading.pages.canvas import Limits, Rng, log_uniform
 
-BESIDE, ALONE = (2, 14), (1, 80)  # smallest and largest number of things beside digits, and without any
+BESIDE, ALONE = (1, 10), (1, 80)  # smallest and largest number of things beside digits, and without any
 KINDS = "ball", "sheet", "rod"
 # Fractions of the things; a rod among few others, and no digits, would be a 1
 AMONG_DIGITS, AMONG_MANY, AMONG_FEW = (0.3, 0.2, 0.5), (0.33, 0.33, 0.34), (0.5, 0.5, 0.0)
 ROD_LENGTH: Limits = (1.2, 3.5)  # beside digits, relative to their height: a shorter rod could be a 1
+RIM = 0.4  # fraction of the things with a rim, or light along them
 WHOLE_ROD = 0.5  # fraction of the rods that lie in the picture from end to end, if they are not too long
 ROD_WIDTH: Limits = (0.04, 0.2)  # relative to its length
 
@@ -63,7 +64,7 @@ def draw_things(
             continue
         points = [tuple(corner) for corner in corners.tolist()]
         colour, rim = (tuple(int(value) for value in rng.uniform(0, 255, 3)) for _ in range(2))
-        rim_width = line_width // 4 if rng.random() < 0.3 else 0
+        rim_width = line_width // int(rng.integers(3, 12)) if rng.random() < RIM else 0
         for pencil, fill, edge in zip(pencils, (colour, 255), (rim, 255)):
             if kind == "ball":
                 pencil.ellipse((*low, *high), fill, edge, rim_width)

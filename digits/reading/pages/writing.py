@@ -56,15 +56,14 @@ def fit(points: np.ndarray, width: float, canvas: Canvas) -> np.ndarray:
 def write_digits(
     rng: Rng, shapes: list[Shape], slots: list[Slot], pen: float, canvas: Canvas, is_deformed: bool = True
 ) -> np.ndarray:
-    """Write a random digit at each slot where there is room, the pen relative to it. Return the boxes (N, 4).
+    """Write a digit of each shape at its slot where there is room, the pen relative to it. Return the boxes (N, 4).
 
     Deformed, there are more kinds of digits to learn from, but not all of them are still what they were.
     """
     boxes: list[tuple[float, ...]] = []
     slant, pressure = rng.normal(0, SLANT), rng.random() < PRESSURE
     covered = np.zeros((canvas.height, canvas.width), np.float32)
-    for slot in slots:
-        shape = shapes[int(rng.integers(len(shapes)))]
+    for shape, slot in zip(shapes, slots):
         points = place(rng, deform(rng, shape.points) if is_deformed else shape.points, slot, slant)
         width = max(MIN_PEN_WIDTH, pen * slot[2] * rng.uniform(0.9, 1.1))
         if len(slots) == 1:
