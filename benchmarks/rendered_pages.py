@@ -68,18 +68,18 @@ def place_digits(rng: Rng, kind: Kind, shapes: list[Shape]) -> tuple[list[int], 
     num_lines, gap = int(rng.integers(kind.num_lines[0], kind.num_lines[1] + 1)), rng.uniform(*kind.gap)
     counts = rng.integers(kind.num_digits[0], kind.num_digits[1] + 1, num_lines)
     lines = [rng.integers(len(shapes), size=count).tolist() for count in counts]
-    widths = [float(np.ptp(shape.points[:, 0])) for shape in shapes]  # relative to the height
-    longest = max(1.0, *(sum(widths[number] + gap for number in line) for line in lines))
+    # Relative to the heights, as are the gaps
+    widths = [[float(np.ptp(shapes[number].points[:, 0])) for number in line] for line in lines]
+    longest = max(1.0, *(sum(width + gap for width in line) for line in widths))
     size = min(0.53 * SIZE[1] / num_lines, 0.85 * SIZE[0] / longest) * rng.uniform(0.7, 1)
     left, top = rng.uniform(0.05, 0.95) * (SIZE[0] - longest * size), 0.5 * SIZE[1] - 0.675 * size * (num_lines - 1)
     slots = []
-    for index, line in enumerate(lines):
+    for index, line in enumerate(widths):
         x, y = left, top + size * (1.35 * index - 0.5 * kind.step * (len(line) - 1))
-        for number in line:
-            height = size * (kind.second if x > left else 1) * rng.uniform(0.92, 1.05)
-            middle = x + height * widths[number] / 2
-            slots.append((middle, y + (size - height) / 2 + rng.normal(0, 0.03) * size, height))
-            x, y = x + height * widths[number] + gap * size, y + kind.step * size
+        for position, width in enumerate(line):
+            height = size * (kind.second if position else 1) * rng.uniform(0.92, 1.05)
+            slots.append((x + height * width / 2, y + (size - height) / 2 + rng.normal(0, 0.03) * size, height))
+            x, y = x + height * width + gap * size, y + kind.step * size
     return [number for line in lines for number in line], slots
 
 

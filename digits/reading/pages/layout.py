@@ -11,7 +11,7 @@ COLUMN = 0.15  # fraction of the pages with lines that are a column of single di
 STAIRS = 0.15  # fraction of the pages whose lines go up or down
 UNEQUAL = 0.15  # fraction of the pages whose digits are of very different heights
 CLOSE = 0.5  # fraction of the pages with digits about as high as at the finder's close look
-CLOSE_HEIGHT: Limits = (28, 70)  # pixels: of the digits there
+CLOSE_HEIGHT: Limits = (28, 70)  # pixels: of the digits there, around DIGIT_HEIGHT of looking.py
 DIGIT_HEIGHT: Limits = (0.08, 1.0)  # of another single digit, relative to the shorter side of the picture
 FILLING_HEIGHT: Limits = (0.5, 1.0)  # of a single digit that fills the picture, relative to the picture's height
 LINE_HEIGHT: Limits = (0.06, 0.45)  # of other digits in a number, relative to the shorter side of the picture
@@ -32,9 +32,7 @@ def lay_out(rng: Rng, width: int, height: int) -> list[Slot]:
     if kind == 1:
         return [lay_out_digit(rng, width, height)]
     num_lines = 1 if kind == 2 else int(rng.integers(2, 6))
-    is_close = rng.random() < CLOSE
-    size = log_uniform(rng, CLOSE_HEIGHT) if is_close else min(width, height) * log_uniform(rng, LINE_HEIGHT)
-    size = min(size, 0.8 * height / num_lines)
+    size = min(sample_height(rng, min(width, height), LINE_HEIGHT), 0.8 * height / num_lines)
     if kind < 4:
         return lay_out_lines(rng, width, height, num_lines, max(MIN_HEIGHT, size))
     return [
@@ -43,14 +41,18 @@ def lay_out(rng: Rng, width: int, height: int) -> list[Slot]:
     ]
 
 
+def sample_height(rng: Rng, side: int, limits: Limits) -> float:
+    """Return the height of digits in pixels: that of the close look, or between limits that are relative to a side."""
+    return log_uniform(rng, CLOSE_HEIGHT) if rng.random() < CLOSE else side * log_uniform(rng, limits)
+
+
 def lay_out_digit(rng: Rng, width: int, height: int) -> Slot:
     """Return where a single digit goes: in the middle of a picture that was cropped to it, or anywhere."""
     if rng.random() < CENTRED:
         size = height * rng.uniform(*FILLING_HEIGHT)
         return width / 2 + rng.normal(0, 0.04) * size, height / 2 + rng.normal(0, 0.02) * size, size
     side = min(width, height)
-    size = min(side, log_uniform(rng, CLOSE_HEIGHT)) if rng.random() < CLOSE else side * log_uniform(rng, DIGIT_HEIGHT)
-    size = max(MIN_HEIGHT, size)
+    size = max(MIN_HEIGHT, min(side, sample_height(rng, side, DIGIT_HEIGHT)))
     return rng.uniform(size / 2, width - size / 2), rng.uniform(size / 2, height - size / 2), size
 
 

@@ -71,10 +71,12 @@ def print_text(rng: Rng, boxes: np.ndarray, canvas: Canvas) -> None:
         top, bottom = [(top, float(boxes[:, 1].min())), (float(boxes[:, 3].max()), bottom)][int(rng.integers(2))]
     letter_height = min(canvas.width, canvas.height) * log_uniform(rng, LETTER_HEIGHT)
     letter_height = max(MIN_LETTER_HEIGHT, min(letter_height, 0.8 * (bottom - top)))
+    bottom = max(bottom, top + 1.2 * letter_height)  # one line always has room
     font, shade = load_font(rng, OVERSAMPLING * letter_height), int(rng.uniform(150, 255))
-    y, left = rng.uniform(top, max(top, bottom - 1.2 * letter_height)), rng.uniform(-0.1, 0.6) * canvas.width
+    y = top + rng.random() * (bottom - 1.2 * letter_height - top)
+    left = rng.uniform(-0.1, 0.6) * canvas.width
     for _ in range(int(rng.integers(1, 4))):
-        if y + letter_height > max(bottom, top + 1.2 * letter_height):
+        if y + letter_height > bottom:
             break
         canvas.pencil.text((OVERSAMPLING * left, OVERSAMPLING * y), sample_text(rng, 24), shade, font)
         y += 1.3 * letter_height

@@ -15,8 +15,8 @@ BESIDE, ALONE = (1, 10), (1, 80)  # smallest and largest number of things beside
 KINDS = "ball", "sheet", "rod"
 # Fractions of the things; a rod among few others, and no digits, would be a 1
 AMONG_DIGITS, AMONG_MANY, AMONG_FEW = (0.3, 0.2, 0.5), (0.33, 0.33, 0.34), (0.5, 0.5, 0.0)
-ROD_LENGTH: Limits = (1.2, 3.5)  # beside digits, relative to their height: a shorter rod could be a 1
 RIM = 0.4  # fraction of the things with a rim, or light along them
+ROD_LENGTH: Limits = (1.2, 3.5)  # beside digits, relative to their height: a shorter rod could be a 1
 WHOLE_ROD = 0.5  # fraction of the rods that lie in the picture from end to end, if they are not too long
 ROD_WIDTH: Limits = (0.04, 0.2)  # relative to its length
 
