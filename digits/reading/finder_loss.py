@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,7 +17,7 @@ OTHER_INK = 0.25  # what a pixel of other ink counts for its centre: where in do
 def assign(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Return where digits are to be found (N, H/4, W/4), booleans, and the box (N, H/4, W/4, 4) of the nearest digit.
 
-    `boxes` (N, D, 4), in pixels, are 0 where a page has fewer than D digits.
+    `boxes` (N, D, 4), in pixels, are 0 where a page has fewer than D digits: too small for any position to be near.
     """
     x, y = find_positions(height, width, STRIDE, boxes.device)
     sides = boxes[..., 2:] - boxes[..., :2]
@@ -29,7 +27,6 @@ def assign(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
         values[..., None, None] for values in (reach[..., 0], reach[..., 1], centre[..., 0], centre[..., 1])
     )
     distances = torch.hypot((x - centre_x) / reach_x, (y - centre_y) / reach_y)  # (N, D, H/4, W/4)
-    distances[boxes[..., 2] == 0] = math.inf
     nearest_distance, nearest = distances.min(dim=1)
     index = nearest.flatten(1)[..., None].expand(-1, -1, 4)
     return nearest_distance < CORE, boxes.gather(1, index).view(*nearest.shape, 4)

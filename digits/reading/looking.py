@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from digits.reading.finder import Finder, look, suppress
+from digits.reading.finder import Finder, look
 
-FIRST_SIZES = 96, 256  # pixels: longer side of a picture at the first looks, for large and for small digits
+FIRST_SIZE = 256  # pixels: longer side of a picture at the first look
 DIGIT_HEIGHT = 44  # pixels: median height of the digits at the looks that follow
 MAX_LOOKS, MAX_MISFIT = 3, 1.4  # largest number of those looks; factor by which the height may be missed
 MAX_AREA = 600_000  # pixels in a look, for time and memory
-MAX_ZOOM = 4.0  # largest magnification of the picture at the first looks
+MAX_ZOOM = 4.0  # largest magnification of the picture at the first look
 
 
 class View(NamedTuple):
@@ -43,25 +43,15 @@ def look_at(picture: Image.Image, finder: Finder, part: tuple[float, float, floa
     return View(ink, centres, boxes, scores, (left, top), scale)
 
 
-def look_first(picture: Image.Image, finder: Finder) -> View:
-    """Return the digits that the finder sees in a picture (mode RGB) at one of two scales."""
-    scales = [min(size / max(picture.size), MAX_ZOOM) for size in FIRST_SIZES]
-    scales = scales if scales[1] > MAX_MISFIT * scales[0] else scales[1:]  # two looks at a tiny picture would be alike
-    views = [look_at(picture, finder, (0, 0, *picture.size), scale) for scale in scales]
-    boxes = np.concatenate([view.boxes / view.scale for view in views]) * scales[-1]
-    scores = np.concatenate([view.scores for view in views])
-    kept = suppress(torch.from_numpy(boxes), torch.from_numpy(scores)).numpy()
-    return views[-1]._replace(boxes=boxes[kept], scores=scores[kept])
-
-
 def look_closely(picture: Image.Image, finder: Finder) -> View:
     """Return what the finder sees in a picture (mode RGB) at the scale at which the digits have DIGIT_HEIGHT."""
-    view = look_first(picture, finder)
-    for number in range(MAX_LOOKS):
+    scale = min(FIRST_SIZE / max(picture.size), MAX_ZOOM)
+    view = look_at(picture, finder, (0, 0, *picture.size), scale)
+    for _ in range(MAX_LOOKS):
         if not len(view.boxes):
             break
         part, scale = choose_look(picture, view)
-        if number > 0 and 1 / MAX_MISFIT < scale / view.scale < MAX_MISFIT:
+        if 1 / MAX_MISFIT < scale / view.scale < MAX_MISFIT:
             break
         view = look_at(picture, finder, part, scale)
     return view

@@ -31,7 +31,7 @@ from digits.training.mnist import load_mnist
 from digits.training.muon import Muon
 from digits.weights import check_model_path, load_finder, save_weights
 
-STEPS = 16_000  # training steps
+STEPS = 22_000  # training steps
 LEARNING_RATE = 0.04  # peak of the one-cycle schedule
 MOMENTUM = 0.8
 WEIGHT_DECAY = 0.01

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from digits.reading.pages.canvas import Limits, Rng, Slot, log_uniform
 
-NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES = 0.14, 0.36, 0.25, 0.19  # fractions of the pages; the rest are scatters
+NO_DIGIT, ONE_DIGIT, ONE_NUMBER, LINES = 0.16, 0.34, 0.25, 0.19  # fractions of the pages; the rest are scatters
 CENTRED = 0.5  # fraction of the single digits that fill a picture's height; the others lie anywhere
 TOUCHING, SPACED = 0.3, 0.22  # fractions of the pages whose digits touch, or stand far apart
 COLUMN = 0.15  # fraction of the pages with lines that are a column of single digits

@@ -16,7 +16,7 @@ from digits.reading.pages.things import draw_things, sample_photograph
 from digits.reading.pages.writing import write_digits
 
 PAINT = 0.35  # drawn on a screen: flat colours and sharp edges, no paper and no light
-NO_PAGE, PHOTOGRAPH = 0.5, 0.5  # of the pictures without a digit, no page; of those, a photograph instead of things
+NO_PAGE, PHOTOGRAPH = 0.5, 0.6  # of the pictures without a digit, no page; of those, a photograph instead of things
 THINGS = 0.35  # of the other pictures, things on the page
 INVERTED = 0.06  # light and dark exchanged in all of the picture
 SURROUNDINGS = 0.18  # a desk around the sheet, or a window around the canvas

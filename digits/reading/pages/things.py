@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from digits.reading.pages.camera import smooth_noise
 from digits.reading.pages.canvas import Limits, Rng, log_uniform
 
-BESIDE, ALONE = (1, 10), (1, 80)  # smallest and largest number of things beside digits, and without any
+BESIDE, ALONE = (2, 14), (1, 80)  # smallest and largest number of things beside digits, and without any
 KINDS = "ball", "sheet", "rod"
 # Fractions of the things; a rod among few others, and no digits, would be a 1
 AMONG_DIGITS, AMONG_MANY, AMONG_FEW = (0.3, 0.2, 0.5), (0.33, 0.33, 0.34), (0.5, 0.5, 0.0)
+PHOTOGRAPHED = 0.3  # fraction of the pictures whose things are parts of a photograph, and not of one colour
 RIM = 0.4  # fraction of the things with a rim, or light along them
 ROD_LENGTH: Limits = (1.2, 3.5)  # beside digits, relative to their height: a shorter rod could be a 1
 WHOLE_ROD = 0.5  # fraction of the rods that lie in the picture from end to end, if they are not too long
@@ -76,7 +77,9 @@ def draw_things(
                     pencil.line(points, edge, rim_width, joint="curve")
     blur = ImageFilter.GaussianBlur(0 if is_paint else rng.uniform(0, 2 if len(boxes) else 4))
     things, covered = np.asarray(picture.filter(blur), np.float32), np.asarray(mask.filter(blur), np.float32) / 255
-    if not is_paint:
+    if not is_paint and rng.random() < PHOTOGRAPHED:
+        things = sample_photograph(rng, width, height)
+    elif not is_paint:
         things = things * (1 + 0.1 * smooth_noise(rng, height, width, int(rng.integers(4, 90)))[..., np.newaxis])
     return colours + covered[..., np.newaxis] * (things - colours), ink * (1 - covered)
 
