@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from digits.formatting import join_digits
+from digits.reading import looking
 from digits.reading.digits import Digit, find_digits, find_lines, separate_digits
-from digits.reading.looking import View
+from digits.reading.looking import View, look_closely
 from tests.helpers import STROKES, draw_digit, read_picture_of
 
 
@@ -79,6 +81,23 @@ def test_what_is_no_digit_is_left_out(shipped_model, shipped_finder):
 def test_no_digit(colour, shipped_finder):
     with pytest.raises(ValueError, match="no digit found"):
         find_digits(Image.new("RGB", (300, 200), (colour, colour, colour)), shipped_finder)
+
+
+@pytest.mark.parametrize("height, widths", [(0.2, [256]), (0.05, [256, 880]), (0.9, [256, 96, 49]), (3, [256, 96])])
+def test_how_often_and_from_where_is_looked(height, widths, monkeypatch, shipped_finder):
+    """From afar, further away where nothing is found, and closely where digits, 44 pixels high, have another size."""
+    looks = []
+
+    def look(finder, picture):
+        """Find a digit of this height, relative to the picture's width, if it is from 12 to 200 pixels high."""
+        looks.append(picture.shape[2])
+        bottom = height * looks[-1]
+        boxes = torch.tensor([[0, 0, 10, bottom]])[: int(12 < bottom < 200)]
+        return torch.zeros(picture.shape[1:]), torch.zeros(2, *picture.shape[1:]), boxes, torch.ones(len(boxes))
+
+    monkeypatch.setattr(looking, "look", look)
+    look_closely(Image.new("RGB", (1000, 500)), shipped_finder)
+    assert looks == widths
 
 
 def test_ink_is_of_the_digit_that_it_points_to():
