@@ -11,10 +11,10 @@ from PIL import Image
 from digits.reading.finder import Finder, look
 
 FIRST_SIZES = 256, 96  # pixels: longer side of a picture at the first look, and at the next if nothing is found
+MAX_ZOOM = 4.0  # largest magnification of the picture at both
 DIGIT_HEIGHT = 44  # pixels: median height of the digits at a close look
-MAX_LOOKS, MAX_MISFIT = 3, 1.4  # largest number of further looks; factor by which the height may be missed
+MAX_LOOKS, MAX_MISFIT = 3, 1.4  # largest number of close looks; factor by which the height may be missed
 MAX_AREA = 600_000  # pixels in a look, for time and memory
-MAX_ZOOM = 4.0  # largest magnification of the picture at the first look
 
 
 class View(NamedTuple):
@@ -45,10 +45,10 @@ def look_at(picture: Image.Image, finder: Finder, part: tuple[float, float, floa
 
 def look_closely(picture: Image.Image, finder: Finder) -> View:
     """Return what the finder sees in a picture (mode RGB) at the scale at which the digits have DIGIT_HEIGHT."""
-    whole, longer_side = (0, 0, *picture.size), max(picture.size)
-    view = look_at(picture, finder, whole, min(FIRST_SIZES[0] / longer_side, MAX_ZOOM))
-    if not len(view.boxes):  # a digit that fills the picture is seen better from afar
-        view = look_at(picture, finder, whole, min(FIRST_SIZES[1] / longer_side, MAX_ZOOM))
+    whole, scales = (0, 0, *picture.size), [min(size / max(picture.size), MAX_ZOOM) for size in FIRST_SIZES]
+    view = look_at(picture, finder, whole, scales[0])
+    if not len(view.boxes):  # a digit that fills the picture is seen better from further away
+        view = look_at(picture, finder, whole, scales[1])
     for _ in range(MAX_LOOKS):
         if not len(view.boxes):
             break

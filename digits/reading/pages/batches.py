@@ -14,8 +14,12 @@ from digits.reading.pages.shapes import Shape
 
 BATCH_AREA, MAX_PAGES = 16 * 128 * 128, 32  # pixels in a batch, and the most pages
 # Width and height of a batch of pages, in pixels. On the large ones much is empty, as in people's pictures.
-PAGE_SIZES = 5 * [(128, 128)] + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)]
-PAGE_SIZES += 4 * [(256, 192)] + 3 * [(320, 256), (384, 288)]
+PAGE_SIZES = (
+    5 * [(128, 128)]
+    + [(32, 64), (64, 64), (64, 96), (96, 64), (96, 128), (160, 96)]
+    + 4 * [(256, 192)]
+    + 3 * [(320, 256), (384, 288)]
+)
 PADDED = 0.4  # fraction of the pages that are smaller, and padded as pictures are
 
 

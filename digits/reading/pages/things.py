@@ -76,11 +76,12 @@ def draw_things(
                 if rim_width:  # light along a pen
                     pencil.line(points, edge, rim_width, joint="curve")
     blur = ImageFilter.GaussianBlur(0 if is_paint else rng.uniform(0, 2 if len(boxes) else 4))
-    things, covered = np.asarray(picture.filter(blur), np.float32), np.asarray(mask.filter(blur), np.float32) / 255
+    covered = np.asarray(mask.filter(blur), np.float32) / 255
     if not is_paint and rng.random() < PHOTOGRAPHED:
         things = sample_photograph(rng, width, height)
-    elif not is_paint:
-        things = things * (1 + 0.1 * smooth_noise(rng, height, width, int(rng.integers(4, 90)))[..., np.newaxis])
+    else:
+        texture = 0 if is_paint else 0.1 * smooth_noise(rng, height, width, int(rng.integers(4, 90)))[..., np.newaxis]
+        things = np.asarray(picture.filter(blur), np.float32) * (1 + texture)
     return colours + covered[..., np.newaxis] * (things - colours), ink * (1 - covered)
 
 
