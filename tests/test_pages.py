@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digits.reading.pages import layout
+from digits.reading.pages import page as page_module
 from digits.reading.pages.__main__ import main as draw_sheet
 from digits.reading.pages.canvas import Canvas, sample_view
-from digits.reading.pages.layout import lay_out_lines
+from digits.reading.pages.layout import lay_out, lay_out_lines
 from digits.reading.pages.marks import write_marks, write_signs
 from digits.reading.pages.page import Page, draw_page, is_readable
 from digits.reading.pages.paper import print_text
@@ -109,6 +111,41 @@ def test_a_digit_keeps_its_form_unless_it_is_deformed():
         boxes = np.concatenate([write_digits(rng, [bar, bar], slots, 0.05, canvas, is_deformed) for _ in range(40)])
         heights[is_deformed] = boxes[:, 3] - boxes[:, 1]
     assert heights[False].min() > 72 and heights[False].max() < 92 and heights[True].max() > 95
+
+
+def test_digits_are_laid_out_as_often_as_the_constants_say():
+    rng = np.random.default_rng(0)
+    layouts = [np.array(lay_out(rng, 320, 240)).reshape(-1, 3) for _ in range(2000)]
+    counts = np.array([len(slots) for slots in layouts])
+    assert np.mean(counts == 0) == pytest.approx(layout.NO_DIGIT, abs=0.03)
+    assert np.mean(counts == 1) == pytest.approx(layout.ONE_DIGIT + layout.ONE_NUMBER / 8, abs=0.03)
+    x, y, height = np.concatenate([slots for slots in layouts if len(slots) == 1]).T
+    is_centred = (abs(x - 160) < 0.15 * height) & (abs(y - 120) < 0.1 * height) & (height >= 120)
+    assert is_centred.mean() == pytest.approx(layout.CENTRED, abs=0.06) and 9 <= height.min() < height.max() <= 240
+    several = [slots for slots in layouts if len(slots) > 1]
+    medians = np.array([np.median(slots[:, 2]) for slots in several])
+    assert ((medians > 28) & (medians < 70)).mean() > 0.65  # half at the close look's size, others by chance
+    assert min(slots[:, 2].min() for slots in several) < 9 and max(slots[:, 2].max() for slots in several) < 130
+    assert 0.22 < np.mean([np.ptp(slots[:, 1]) > slots[:, 2].max() for slots in several]) * len(several) / 2000 < 0.32
+
+
+def test_what_a_pen_writes_that_is_no_digit(shapes, monkeypatch):
+    """Signs instead of digits, marks beside digits, marks alone: none without their constant, on most pages with it."""
+
+    def count(**fractions: float) -> tuple[int, int, int]:
+        """Return how many pages with and without digits have other ink, and how many have digits."""
+        for name, value in {**dict.fromkeys(("SIGNS", "MARKS", "ONLY_MARKS", "NO_PAGE"), 0), **fractions}.items():
+            monkeypatch.setattr(page_module, name, value)
+        pages = [draw_page(np.random.default_rng(seed), shapes, 96, 64) for seed in range(40)]
+        marked = [bool(len(page.boxes)) for page in pages if ((page.ink > 127) & (page.owners == 0)).any()]
+        return sum(marked), len(marked) - sum(marked), sum(len(page.boxes) > 0 for page in pages)
+
+    assert count()[:2] == (0, 0)
+    with_digits, alone, num_digits = count(MARKS=1)
+    assert with_digits > 0.8 * num_digits > 16 and alone < 4  # pages whose digits had no room
+    with_digits, alone, num_digits = count(ONLY_MARKS=1)
+    assert with_digits == 0 and alone > 0.7 * (40 - num_digits) > 2
+    assert count(SIGNS=1, SIGN=1)[::2] == (0, 0) and count(SIGNS=1, SIGN=1)[1] > 25
 
 
 def test_some_pages_are_columns():
