@@ -13,12 +13,12 @@ from digits.reading.pages import page as page_module
 from digits.reading.pages.__main__ import main as draw_sheet
 from digits.reading.pages.canvas import Canvas, sample_view
 from digits.reading.pages.layout import lay_out, lay_out_lines
-from digits.reading.pages.marks import write_marks, write_signs
+from digits.reading.pages.marks import write_around, write_marks, write_signs
 from digits.reading.pages.page import Page, draw_page, is_readable
 from digits.reading.pages.paper import print_text
 from digits.reading.pages.shapes import Shape, lift_bar, trace
 from digits.reading.pages.things import draw_things, sample_photograph
-from digits.reading.pages.writing import write_digits
+from digits.reading.pages.writing import place, write_digits
 from tests.helpers import draw_digit, draw_images
 
 
@@ -153,6 +153,45 @@ def test_some_pages_are_columns():
     pages = [np.array(lay_out_lines(rng, 200, 200, 4, 30)) for _ in range(200)]
     columns = [page for page in pages if len(page) == 4 and np.ptp(page[:, 0]) < 30]
     assert 10 <= len(columns) <= 50 and all((np.diff(page[:, 1]) > 15).all() for page in columns)
+
+
+def test_digits_of_a_line_stand_side_by_side():
+    """Some touch, some stand far apart; the line runs to the right, level or as stairs."""
+    rng = np.random.default_rng(0)
+    lines = [np.array(lay_out_lines(rng, 400, 200, 1, 30)) for _ in range(300)]
+    steps = np.concatenate([np.diff(line[:, 0]) for line in lines]) / 30
+    assert 0.4 <= steps.min() < 0.5 and 0.2 < np.mean(steps > 1.4) < 0.35
+    climbs = np.concatenate([abs(np.diff(line[:, 1])) for line in lines]) / 30
+    assert np.median(climbs) < 0.15 and 0.3 < np.quantile(climbs, 0.95) < 0.7
+
+
+def test_a_digit_is_written_at_its_slot():
+    """An L is neither mirrored nor turned over: as high as its slot, leaning to the right where it slants."""
+    rng, corners = np.random.default_rng(0), np.array([(-0.3, -0.5), (-0.3, 0.5), (0.3, 0.5)])
+    for slant in (0.0, 0.4):
+        top, corner, end = np.mean([place(rng, corners, (100, 60, 40), slant) for _ in range(300)], axis=0)
+        assert (top - corner) == pytest.approx((40 * slant, -40), abs=1.5)
+        assert (end - corner) == pytest.approx((24, 0), abs=1.5)
+        assert (top + end) / 2 == pytest.approx((100, 60), abs=1)
+    turns = [np.subtract(*place(rng, corners, (100, 60, 40), 0)[2:0:-1]) for _ in range(300)]
+    assert np.rad2deg(np.std([np.arctan2(y, x) for x, y in turns])) == pytest.approx(9 / 3**0.5, abs=0.8)  # LEAN
+
+
+def test_marks_around_digits():
+    """Of a third each a line, four of five below, a ring, and a box, around two digits or one; through none."""
+    rng, boxes = np.random.default_rng(0), np.array([[50.0, 60, 70, 100], [80, 60, 100, 100]])
+    num_above = num_below = num_boxes = num_wide = 0
+    for _ in range(300):
+        canvas = Canvas(160, 160, np.eye(3))
+        write_around(rng, boxes, 40, 3, canvas)
+        is_ink = canvas.to_array() > 0.5
+        rows, columns = np.nonzero(is_ink)
+        num_above, num_below = num_above + int(rows.max() < 62), num_below + int(rows.min() > 98)
+        num_wide += int(np.ptp(columns) > 45)
+        top, left = rows.min(), columns.min()
+        num_boxes += int(rows.min() < 62 and rows.max() > 98 and is_ink[top : top + 8, left : left + 8].any())
+        assert not (is_ink[75:85, 55:65].any() and is_ink[75:85, 85:95].any())
+    assert 10 <= num_above <= 30 and 60 <= num_below <= 100 and 70 <= num_boxes <= 130 and 160 < num_wide < 260
 
 
 @pytest.mark.parametrize("shade, noise, expected", [(180, 0, True), (197, 0, False), (180, 30, False), (60, 30, True)])
