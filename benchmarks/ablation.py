@@ -45,11 +45,18 @@ def without_strokes(images: Tensor, labels: Tensor) -> Tensor:
     return augmentation.augment(images, torch.full_like(labels, -1))  # a label that no digit has
 
 
+def without_widths(images: Tensor, labels: Tensor) -> Tensor:
+    """Return augmented images whose strokes keep their width."""
+    with patch.object(augmentation, "CHANGED_WIDTHS", 0):
+        return augmentation.augment(images, labels)
+
+
 # Name of the change, what stands for a name in train_CNN.py, and the learning rate
 VARIANTS: dict[str, tuple[dict[str, Any], float]] = {
     "default": ({}, train_CNN.LEARNING_RATE),
     "no augmentation": ({"augment": lambda images, labels: images}, train_CNN.LEARNING_RATE),
     "no added strokes": ({"augment": without_strokes}, train_CNN.LEARNING_RATE),
+    "no strokes made wider or thinner": ({"augment": without_widths}, train_CNN.LEARNING_RATE),
     "no deskewing": ({"CNN": lambda: CNN().layers}, train_CNN.LEARNING_RATE),
     "batch norm averaged over augmented images": ({"update_bn": lambda *_: None}, train_CNN.LEARNING_RATE),
     "no schedule": ({"OneCycleLR": no_schedule}, train_CNN.LEARNING_RATE),

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from digits.training import augmentation
-from digits.training.augmentation import add_strokes, augment
+from digits.training.augmentation import add_strokes, augment, change_widths
 from tests.helpers import draw_images
 
 
 def set_limits(monkeypatch: pytest.MonkeyPatch, **limits: float) -> None:
     """Set some limits of augment(), and the others to 0."""
-    for name in ("MAX_ROTATION", "MAX_SCALING", "MAX_SHIFT", "ELASTICITY"):
+    for name in ("MAX_ROTATION", "MAX_SCALING", "MAX_SHIFT", "ELASTICITY", "CHANGED_WIDTHS"):
         monkeypatch.setattr(augmentation, name, limits.get(name, 0))
     torch.manual_seed(0)
 
@@ -44,7 +44,8 @@ def add_one_stroke(monkeypatch: pytest.MonkeyPatch, stroke: tuple, ones: torch.T
     return (add_strokes(ones, torch.full((len(ones),), stroke[0])) - ones)[:, 0]
 
 
-def test_each_image_is_changed_in_its_own_way():
+def test_each_image_is_changed_in_its_own_way(monkeypatch):
+    monkeypatch.setattr(augmentation, "CHANGED_WIDTHS", 0)
     torch.manual_seed(0)
     image = torch.from_numpy(draw_images(1, seed=0)[0][:, None]).float() / 255
     images = augment(image.expand(50, 1, 28, 28), torch.zeros(50))
@@ -98,6 +99,23 @@ def test_elastic_shifts_are_interpolated_bicubically(monkeypatch):
     shifts = F.interpolate(points * 2 / 28, size=(28, 28), mode="bicubic", align_corners=True)
     grid = F.affine_grid(torch.eye(3)[None, :2], [1, 1, 28, 28], align_corners=False) + shifts.permute(0, 2, 3, 1)
     torch.testing.assert_close(bent, F.grid_sample(images, grid, align_corners=False), rtol=0, atol=1e-4)
+
+
+def test_strokes_become_wider_or_thinner(monkeypatch):
+    """By up to 2 pixels, as often as thinner, in as many images as the constant says; augment() does so too."""
+    set_limits(monkeypatch, CHANGED_WIDTHS=0.3)
+    images = draw_ones(2000, width=4)
+    changed = change_widths(images)
+    assert torch.equal(images, draw_ones(2000, width=4)) and changed.min() >= 0 and changed.max() <= 1
+    is_changed = (changed != images).flatten(1).any(dim=1)
+    assert is_changed.float().mean() == pytest.approx(0.3, abs=0.05)
+    widths, lengths = changed[is_changed, 0, 13].sum(dim=1), changed[is_changed, 0, :, 15].sum(dim=1)
+    torch.testing.assert_close(widths + 16, lengths)  # strokes of 4x20 pixels, in both directions
+    assert widths.min() >= 2 and widths.max() <= 6  # and evenly in between
+    assert widths.mean() == pytest.approx(4, abs=0.2) and widths.std() == pytest.approx(4 / 12**0.5, abs=0.1)
+    monkeypatch.setattr(augmentation, "add_strokes", lambda images, labels: images)
+    torch.manual_seed(0)
+    torch.testing.assert_close(augment(images, torch.zeros(2000)), changed, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("slant, column", [(0, 14.5), (-4, 12.5)])

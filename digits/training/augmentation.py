@@ -12,6 +12,7 @@ MAX_ROTATION = 18  # degrees
 MAX_SCALING = 0.12  # largest relative change of width and of height
 MAX_SHIFT = 2  # pixels
 ELASTICITY = 0.4  # pixels: standard deviation of the shifts that bend the strokes
+CHANGED_WIDTHS = 0.25  # fraction of the images whose strokes become wider or thinner, as other pens would write them
 
 # Strokes that half the world writes and hardly any of MNIST's writers: lead-in stroke of a 1, its serif (only together
 # with a lead-in stroke), arm of a 6. Digit, fraction of its images, end (0 starts at the top, 1 is centred on the lower
@@ -56,13 +57,27 @@ def add_strokes(images: Tensor, labels: Tensor) -> Tensor:
     return images
 
 
+def change_widths(images: Tensor) -> Tensor:
+    """Return images (N, 1, 28, 28), floats in 0..1, some with strokes that are up to 2 pixels wider or thinner.
+
+    They are mixed with their dilation or erosion, the lightest or darkest of 3x3 pixels around each.
+    """
+    images = images.clone()
+    chosen = torch.rand(len(images), device=images.device) < CHANGED_WIDTHS
+    strokes = images[chosen]
+    sign = 2.0 * torch.randint(2, (len(strokes), 1, 1, 1), device=images.device) - 1  # the darkest is -max(-pixels)
+    changed = sign * F.max_pool2d(sign * strokes, kernel_size=3, stride=1, padding=1)
+    images[chosen] = torch.lerp(strokes, changed, torch.rand_like(sign))
+    return images
+
+
 def augment(images: Tensor, labels: Tensor) -> Tensor:
     """Return images (N, 1, 28, 28), floats in 0..1, each changed at random, without changing its label (N,).
 
-    Strokes are added; then each image is rotated, scaled, shifted and bent (Simard et al. 2003, "Best practices for
-    convolutional neural networks"). Pixels from outside an image are black (0).
+    Strokes are added, and made wider or thinner; then each image is rotated, scaled, shifted and bent (Simard et al.
+    2003, "Best practices for convolutional neural networks"). Pixels from outside an image are black (0).
     """
-    images = add_strokes(images, labels)
+    images = change_widths(add_strokes(images, labels))
     num_images, _, height, width = images.shape
 
     def sample(limit: float) -> Tensor:
