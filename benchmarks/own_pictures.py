@@ -26,7 +26,7 @@ from digits.formatting import CONFIDENT
 from digits.plots import save_figure
 from digits.reading.digits import Digit, find_digits
 from digits.reading.finder import Finder
-from digits.reading.mnist_format import IMAGE_SIZE, fit_into_image
+from digits.reading.mnist_format import IMAGE_SIZE, bounding_box, format_digit
 from digits.reading.picture import read_picture
 from digits.weights import load_finder, load_weights
 from model import CNN
@@ -55,7 +55,7 @@ def squeeze_by_border(picture: Image.Image) -> np.ndarray:
 
 
 def crop_and_centre(picture: Image.Image) -> np.ndarray:
-    """Return the image (28, 28), uint8, that careful scripts make: Otsu, crop, 20 pixels, centre of mass.
+    """Return the image (28, 28), uint8, that format_digit() makes of what Otsu's threshold finds.
 
     Raises ValueError when the picture is of one shade.
     """
@@ -65,7 +65,8 @@ def crop_and_centre(picture: Image.Image) -> np.ndarray:
     light = np.where(light > otsu_threshold(light), light, 0)
     if not light.any():
         raise ValueError("no digit found")
-    return fit_into_image(Image.fromarray(light.astype(np.uint8)))
+    left, top, right, bottom = bounding_box(light > 0)
+    return format_digit(light[top:bottom, left:right])
 
 
 def otsu_threshold(values: np.ndarray) -> float:

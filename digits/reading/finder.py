@@ -12,7 +12,7 @@ TYPICAL_SIZE = 20.0  # pixels from the middle of a digit to a side of its box
 MIN_SIDE = 0.32  # smallest side of the ellipse in the box of a digit, relative to the longer one
 MIN_SCORE = 0.5  # probability from which a digit is found
 MAX_OVERLAP = 0.5  # of the boxes of two digits, relative to the smaller one
-MULTIPLE = 32  # pixels: width and height of the input are multiples of it
+MULTIPLE = 2 ** len(WIDTHS)  # pixels: width and height of the input are multiples of it
 
 
 def _block(num_in: int, num_out: int) -> nn.Sequential:
