@@ -15,6 +15,7 @@ MAX_ZOOM = 4.0  # largest magnification of the picture at both
 DIGIT_HEIGHT = 44  # pixels: median height of the digits at a close look
 MAX_LOOKS, MAX_MISFIT = 3, 1.4  # largest number of close looks; factor by which the height may be missed
 MAX_AREA = 600_000  # pixels in a look, for time and memory
+MARGIN = 1.5  # around the digits where the whole picture would be larger than that, relative to their height
 
 
 class View(NamedTuple):
@@ -65,8 +66,8 @@ def choose_look(picture: Image.Image, view: View) -> tuple[tuple[float, float, f
     scale, part = DIGIT_HEIGHT / height, (0.0, 0.0, float(picture.width), float(picture.height))
     if picture.width * picture.height * scale**2 > MAX_AREA:
         corners = view.to_picture(view.boxes)
-        left, top = np.maximum(corners[:, :2].min(axis=0) - 1.5 * height, 0)
-        right, bottom = np.minimum(corners[:, 2:].max(axis=0) + 1.5 * height, picture.size)
+        left, top = np.maximum(corners[:, :2].min(axis=0) - MARGIN * height, 0)
+        right, bottom = np.minimum(corners[:, 2:].max(axis=0) + MARGIN * height, picture.size)
         part = float(left), float(top), float(right), float(bottom)
         scale = min(scale, (MAX_AREA / ((right - left) * (bottom - top))) ** 0.5)
     return part, scale

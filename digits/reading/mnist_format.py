@@ -40,7 +40,10 @@ def resize(digit: np.ndarray, longer_side: int) -> np.ndarray:
 
 
 def stroke_width(ink: np.ndarray) -> float:
-    """Return the mean width, in pixels, of the strokes in ink (H, W), floats: each has two edges as long as itself."""
+    """Return the mean width, in pixels, of the strokes in ink (H, W), floats: each has two edges as long as itself.
+
+    Across an edge the gradients add up to the strength of the ink, whatever direction it has and however soft it is.
+    """
     edge_length = np.hypot(*np.gradient(np.pad(ink, 1))).sum()
     return float(2 * ink.sum() / edge_length)
 
