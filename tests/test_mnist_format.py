@@ -116,7 +116,7 @@ def test_the_smallest_and_the_thinnest():
 @pytest.mark.parametrize("angle", [0, 22.5, 45, 67.5, 90, 112.5, 135, 157.5])
 @pytest.mark.parametrize("width", [4.3, 10.4])
 def test_stroke_width_is_the_same_in_all_directions(width, angle):
-    """A pale bar is measured as wide as it is, within 5 %."""
+    """Of a pale bar, twice the area divided by the length of all its edges, those of the ends too, within 5 %."""
     rows, columns = np.mgrid[:300, :300] - 149.7
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     across, along = np.abs(columns * cos + rows * sin), np.abs(columns * sin - rows * cos)
