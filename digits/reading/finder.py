@@ -46,8 +46,9 @@ class Finder(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # Light or dark, pale or strong: the mean becomes 0 and the standard deviation about 1.
-        mean, deviation = pictures.mean((1, 2, 3), keepdim=True), pictures.std((1, 2, 3), keepdim=True)
-        features = F.pixel_unshuffle((pictures - mean) / (deviation + 4), 2)
+        centred = pictures - pictures.mean((1, 2, 3), keepdim=True)
+        deviation = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+        features = F.pixel_unshuffle(centred / (deviation + 4), 2)
         features = features.contiguous(memory_format=torch.channels_last)
         skipped = []
         for level, block in enumerate(self.down):
