@@ -12,7 +12,7 @@ from torchvision.ops import nms
 
 from digits.command_line import PROJECT_DIR
 from digits.reading.finder import STRIDE, Finder, decode_boxes, find_positions, look, suppress
-from digits.reading.finder_loss import OTHER_INK, assign, centre_loss, compute_loss
+from digits.reading.finder_loss import MAX_WEIGHT, OTHER_INK, TYPICAL_POSITIONS, assign, centre_loss, compute_loss
 from digits.weights import load_finder
 
 
@@ -84,11 +84,29 @@ def test_where_digits_are_to_be_found():
     """Near the middle of the nearest digit, on a grid of 4 pixels; a thin 1 is not missed."""
     boxes = torch.zeros(2, 5, 4)
     boxes[0, 0], boxes[0, 1] = torch.tensor([8.0, 8.0, 40.0, 40.0]), torch.tensor([47.0, 10.0, 49.0, 60.0])
-    is_digit, nearest = assign(boxes, 64, 64)
+    is_digit, weights, nearest = assign(boxes, 64, 64)
     assert is_digit.shape == (2, 16, 16) and not is_digit[1].any()
     assert is_digit[0, 6, 6] and nearest[0, 6, 6].tolist() == [8, 8, 40, 40]
     assert is_digit[0, 8, 11:13].all() and nearest[0, 8, 12].tolist() == [47, 10, 49, 60]
     assert not is_digit[0, 2, 2] and not is_digit[0, 3, 6] and not is_digit[0, 15, 15]
+    assert (weights[~is_digit] == 1).all()
+
+
+def test_each_digit_counts_the_same():
+    """The weights of its positions add up to as much, be it small or large, but for the smallest and the largest."""
+    boxes = torch.zeros(5, 2, 4)
+    for page, size in enumerate((6.0, 20.0, 30.0, 60.0, 120.0)):
+        boxes[page, 1] = torch.tensor([62 - size / 2, 62 - size / 2, 62 + size / 2, 62 + size / 2])
+    is_digit, weights, _ = assign(boxes, 128, 128)
+    smallest, *others, largest = (weights * is_digit).sum(dim=(1, 2)).tolist()
+    assert others == pytest.approx([TYPICAL_POSITIONS] * 3, rel=0.2)
+    assert weights.max() == MAX_WEIGHT and smallest == MAX_WEIGHT and largest > 2 * TYPICAL_POSITIONS
+
+
+def test_the_smallest_digit_is_to_be_found_wherever_it_is():
+    corners = 10 + 40 * torch.rand(50, 1, 2, generator=torch.Generator().manual_seed(0))
+    is_digit, _, _ = assign(torch.cat([corners, corners + torch.tensor([2.0, 9.0])], dim=2), 64, 64)
+    assert is_digit.flatten(1).any(dim=1).all()
 
 
 def test_loss(monkeypatch):
@@ -96,7 +114,7 @@ def test_loss(monkeypatch):
     pictures, boxes = torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.zeros(1, 3, 4)
     ink, owners = torch.zeros(2, 1, 1, 64, 64, dtype=torch.uint8)
     ink[:, :, 20:44, 24:40], owners[:, :, 20:44, 24:40], boxes[0, 0] = 255, 1, torch.tensor([24.0, 20.0, 40.0, 44.0])
-    is_digit, _ = assign(boxes, 64, 64)
+    is_digit, _, _ = assign(boxes, 64, 64)
     x, y = torch.broadcast_tensors(*find_positions(64, 64, STRIDE, torch.device("cpu")))
     right: list[torch.Tensor] = [
         torch.where(ink > 0, 20.0, -20.0),

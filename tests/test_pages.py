@@ -37,6 +37,13 @@ def test_middle_lines(shapes):
         assert abs(shape.points).max() <= 1.5 and shape.edges.max() == len(shape.points) - 1
 
 
+def test_the_loop_of_a_bold_digit_stays_open():
+    image = np.array(draw_digit(0, (28, 28), (10, 10, 18, 18), 6))
+    image[13:15, 13:15] = 120  # a hole that is half as light as the stroke
+    (ring,) = trace(image[np.newaxis], np.zeros(1))
+    assert np.hypot(*ring.points.T).min() > 0.1
+
+
 def test_the_bar_of_a_5_stands_apart():
     """It is moved up, or to the side, and nothing joins it to the rest; the digit is 1 high as before."""
     image = np.asarray(draw_digit(5, (28, 28), (6, 4, 22, 24), 2.5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 BAR_APART = 0.35  # fraction of the 5s
 MNIST_ZOOM = 3  # pixels of a middle line for each pixel of MNIST
@@ -87,7 +87,8 @@ def trace(images: np.ndarray, labels: np.ndarray) -> list[Shape]:
     """
     rng = np.random.default_rng(0)
     size = MNIST_ZOOM * images.shape[1]
-    large = [Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC) for image in images]
+    sharpen = ImageFilter.UnsharpMask(radius=3, percent=200, threshold=0)  # opens the small loops of bold digits
+    large = [Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC).filter(sharpen) for image in images]
     shapes: list[Shape] = []
     masks = np.pad(np.stack([np.asarray(image) for image in large]) > 110, ((0, 0), (1, 1), (1, 1)))
     for middle_lines, label in zip(thin(masks), labels):
