@@ -24,6 +24,7 @@ from PIL import Image
 from digits.command_line import FINDER_PATH, add_shared_flags, run_script
 from digits.formatting import CONFIDENT
 from digits.plots import save_figure
+from digits.prediction_plot import join_images
 from digits.reading.digits import Digit, find_digits
 from digits.reading.finder import Finder
 from digits.reading.mnist_format import IMAGE_SIZE, bounding_box, format_digit
@@ -34,7 +35,8 @@ from predict_CNN import predict_probabilities
 from test_CNN import calibration_error
 
 SHEET_PATH = Path("mistakes_pictures.png")
-MAX_SHOWN = 100  # on the sheet
+MAX_SHOWN = 100  # pictures on the sheet
+MAX_TITLE = 24  # letters above each
 
 
 def squeeze(picture: Image.Image) -> np.ndarray:
@@ -90,7 +92,7 @@ class Result(NamedTuple):
     """What is read in one picture."""
 
     digits: str  # predicted, line by line
-    images: list[np.ndarray]  # (28, 28) each
+    image: np.ndarray  # those of the digits, joined line by line; (28, 28) where there are none
     probabilities: np.ndarray  # (number of digits, 10)
 
 
@@ -110,9 +112,9 @@ def read_result(picture: Path | Image.Image, model: CNN, find: Callable[[Image.I
     try:
         digits = find(read_picture(picture))
     except (OSError, ValueError):
-        return Result("", [], np.zeros((0, 10)))
+        return Result("", np.zeros((IMAGE_SIZE, IMAGE_SIZE)), np.zeros((0, 10)))
     probabilities = predict_probabilities(digits, model)
-    return Result("".join(map(str, probabilities.argmax(axis=1))), [digit.image for digit in digits], probabilities)
+    return Result("".join(map(str, probabilities.argmax(axis=1))), join_images(digits), probabilities)
 
 
 def count_read(label: str, digits: str) -> int:
@@ -146,7 +148,7 @@ def print_table(rows: list[dict[str, str]], runs: list[list[Result]]) -> None:
 
 
 def draw_sheet(figure: Figure, pictures: list[Image.Image], images: list[np.ndarray], titles: list[str]) -> None:
-    """Draw the pictures, each beside the image (28, 28) that was made of it."""
+    """Draw the pictures, each beside the image, or the joined images, made of it."""
     num_rows = max(1, -(-len(pictures) // 4))
     figure.set_size_inches(12, 1.9 * num_rows)
     cells = figure.subplots(num_rows, 8, squeeze=False).reshape(-1, 2)
@@ -155,7 +157,7 @@ def draw_sheet(figure: Figure, pictures: list[Image.Image], images: list[np.ndar
         right.axis("off")
     for (left, right), picture, image, title in zip(cells, pictures, images, titles):
         left.imshow(picture)
-        left.set_title(title, fontsize=8, loc="left")
+        left.set_title(title if len(title) <= MAX_TITLE else f"{title[: MAX_TITLE - 1]}…", fontsize=8, loc="left")
         right.imshow(image, cmap="gray", vmin=0, vmax=255)
 
 
@@ -198,7 +200,7 @@ def main() -> None:
     for index, title in zip(mistakes, titles):
         print(f"{rows[index]['path']}: {title}")
     shown = mistakes[:MAX_SHOWN]
-    images = [np.hstack(runs[0][index].images or [np.zeros((IMAGE_SIZE, IMAGE_SIZE))]) for index in shown]
+    images = [runs[0][index].image for index in shown]
     save_figure(args.sheet, draw_sheet, [read_picture(paths[index]) for index in shown], images, titles[:MAX_SHOWN])
 
 

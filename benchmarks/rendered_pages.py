@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.own_pictures import draw_sheet, print_table, read_result
+from benchmarks.own_pictures import MAX_SHOWN, draw_sheet, print_table, read_result
 from digits.command_line import add_shared_flags, run_script, whole_number
 from digits.plots import save_figure
 from digits.reading.digits import find_digits
@@ -170,13 +170,10 @@ def main() -> None:
             rows.append({"kind": name, "digits": label})
             results.append(result)
             if result.digits != label:
-                mistakes.append((picture, result.images, f"is {label or 'none'}: {result.digits or 'none'}"))
+                mistakes.append((picture, result.image, f"is {label or 'none'}: {result.digits or 'none'}"))
     print_table(rows, [results])
-    shown = mistakes[:100]
-    sheet_images = [np.hstack(images or [np.zeros((28, 28))]) for _, images, _ in shown]
-    save_figure(
-        args.sheet, draw_sheet, [picture for picture, _, _ in shown], sheet_images, [text for *_, text in shown]
-    )
+    pictures, joined_images, titles = ([mistake[index] for mistake in mistakes[:MAX_SHOWN]] for index in range(3))
+    save_figure(args.sheet, draw_sheet, pictures, joined_images, titles)
 
 
 if __name__ == "__main__":
