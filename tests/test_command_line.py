@@ -72,6 +72,7 @@ def test_interrupt(number, monkeypatch, capsys):
         os.kill(os.getpid(), number)
         time.sleep(5)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background ignore it
     assert run_main(monkeypatch, main) == 128 + number
     assert capsys.readouterr().err == "a_script.py: error: interrupted; run it again when you like\n"
 
