@@ -1,4 +1,4 @@
-"""Looks at a picture from afar, and again at the scale at which the finder sees its digits best."""
+"""Looks at a picture at several scales, until the digits have the size at which the finder sees them best."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from digits.reading.finder import Finder, look
 FIRST_SIZES = 256, 96  # pixels: longer side of a picture at the first look, and at the next if nothing is found
 MAX_ZOOM = 4.0  # largest magnification of the picture at both
 DIGIT_HEIGHT = 44  # pixels: median height of the digits at a close look
+MAX_LOOKS, MAX_MISFIT = 3, 1.4  # largest number of close looks; factor by which the height may be missed
 MAX_AREA = 600_000  # pixels in a look, for time and memory
+MARGIN = 1.5  # around the digits where the whole picture would be larger than that, relative to their height
 
 
 class View(NamedTuple):
@@ -48,17 +50,24 @@ def look_closely(picture: Image.Image, finder: Finder) -> View:
     view = look_at(picture, finder, whole, scales[0])
     if not len(view.boxes):  # a digit that fills the picture is seen better from further away
         view = look_at(picture, finder, whole, scales[1])
-    return look_at(picture, finder, *choose_look(picture, view)) if len(view.boxes) else view
+    for _ in range(MAX_LOOKS):
+        if not len(view.boxes):
+            break
+        part, scale = choose_look(picture, view)
+        if 1 / MAX_MISFIT < scale / view.scale < MAX_MISFIT:
+            break
+        view = look_at(picture, finder, part, scale)
+    return view
 
 
 def choose_look(picture: Image.Image, view: View) -> tuple[tuple[float, float, float, float], float]:
-    """Return the part of the picture to look at closely, and the scale at which its digits have DIGIT_HEIGHT."""
+    """Return the part of the picture to look at next, and the scale at which its digits have DIGIT_HEIGHT."""
     height = float(np.median(view.boxes[:, 3] - view.boxes[:, 1])) / view.scale
     scale, part = DIGIT_HEIGHT / height, (0.0, 0.0, float(picture.width), float(picture.height))
     if picture.width * picture.height * scale**2 > MAX_AREA:
-        corners = view.to_picture(view.boxes)  # the part has room for one digit more on each side
-        left, top = np.maximum(corners[:, :2].min(axis=0) - height, 0)
-        right, bottom = np.minimum(corners[:, 2:].max(axis=0) + height, picture.size)
+        corners = view.to_picture(view.boxes)
+        left, top = np.maximum(corners[:, :2].min(axis=0) - MARGIN * height, 0)
+        right, bottom = np.minimum(corners[:, 2:].max(axis=0) + MARGIN * height, picture.size)
         part = float(left), float(top), float(right), float(bottom)
         scale = min(scale, (MAX_AREA / ((right - left) * (bottom - top))) ** 0.5)
     return part, scale
